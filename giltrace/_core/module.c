@@ -1,0 +1,231 @@
+#define _GNU_SOURCE
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "arena.h"
+#include "frames.h"
+#include "reader.h"
+#include "tap.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* One process is recorded by one recording at a time, so this is the process's, not the
+ * module object's. Guarded by the main interpreter's GIL. */
+static gt_arena_t arena;
+static void *memory;
+static size_t memory_bytes;
+static PyObject *TapError;
+
+static PyObject *raise_tap(const gt_error_t *error)
+{
+    PyErr_SetString(TapError, error->message);
+    return NULL;
+}
+
+static void unmap(void)
+{
+    if (memory != NULL)
+        munmap(memory, memory_bytes);
+    memory = NULL;
+}
+
+/* Create the file, with every page of it allocated now: a full file system must show here,
+ * not as SIGBUS in the middle of the target's work. */
+static bool map_new(const char *path, size_t bytes)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+        return false;
+    }
+    int code;
+    do
+        code = posix_fallocate(fd, 0, (off_t)bytes);
+    while (code == EINTR);
+    void *at = MAP_FAILED;
+    if (code == 0) {
+        at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        code = at == MAP_FAILED ? errno : 0;
+    }
+    close(fd);
+    if (code != 0) {
+        unlink(path);
+        errno = code;
+        PyErr_SetFromErrnoWithFilename(PyExc_OSError, path);
+        return false;
+    }
+    memory = at;
+    memory_bytes = bytes;
+    return true;
+}
+
+PyDoc_STRVAR(start_doc,
+             "start(path, info, *, slots=4096, chunks=4096, codes_bytes=8388608, stacks=1)\n\n"
+             "Create the arena `path` and record this process into it until stop().\n"
+             "Raises TapError if the GIL cannot be tapped here, OSError if there is no room.");
+
+static PyObject *core_start(PyObject *Py_UNUSED(module), PyObject *args, PyObject *kwargs)
+{
+    static char *names[] = {"path", "info", "slots", "chunks", "codes_bytes", "stacks", NULL};
+    PyObject *path = NULL;
+    Py_buffer info;
+    unsigned n_slots = 4096, n_chunks = 4096, stacks = 1;
+    unsigned long long codes_bytes = 8u << 20;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&y*|$IIKI", names, PyUnicode_FSConverter,
+                                     &path, &info, &n_slots, &n_chunks, &codes_bytes, &stacks))
+        return NULL;
+    PyObject *result = NULL;
+    gt_error_t error = {"this process is being recorded already"};
+    if (memory != NULL) {
+        raise_tap(&error);
+    } else if (n_slots == 0 || n_chunks < 16 || info.len > GT_INFO_BYTES) {
+        PyErr_SetString(PyExc_ValueError, "arena geometry or info out of range");
+    } else if (map_new(PyBytes_AS_STRING(path),
+                       gt_arena_bytes(n_slots, n_chunks, codes_bytes & ~7ull))) {
+        gt_arena_init(&arena, memory, n_slots, n_chunks, codes_bytes & ~7ull);
+        arena.header->pid = (uint32_t)getpid();
+        arena.header->start_ns = gt_now_ns();
+        arena.header->info_len = (uint32_t)info.len;
+        memcpy(arena.header->info, info.buf, (size_t)info.len);
+        atomic_store(&arena.header->on, 1);
+        if (gt_tap_start(&arena, stacks, &error)) {
+            atomic_store_explicit(&arena.header->ready, 1, memory_order_release);
+            result = Py_NewRef(Py_None);
+        } else {
+            unlink(PyBytes_AS_STRING(path));
+            unmap();
+            raise_tap(&error);
+        }
+    }
+    PyBuffer_Release(&info);
+    Py_DECREF(path);
+    return result;
+}
+
+static PyObject *core_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    gt_tap_stop();
+    unmap();
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    gt_error_t error;
+    if (!gt_tap_install(&error))
+        return raise_tap(&error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_probe(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    gt_error_t error;
+    gt_tap_facts_t facts;
+    if (!gt_tap_probe(&facts, &error))
+        return raise_tap(&error);
+    return Py_BuildValue("{s:s,s:n,s:n,s:I}", "image",
+                         facts.image[0] != 0 ? facts.image : "(the executable itself)",
+                         "cond_offset", (Py_ssize_t)facts.cond_offset, "switch_cond_offset",
+                         (Py_ssize_t)facts.switch_cond_offset, "attempts", facts.attempts);
+}
+
+static PyObject *core_name_thread(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    unsigned tid;
+    const char *name;
+    Py_ssize_t length;
+    if (!PyArg_ParseTuple(args, "Iy#", &tid, &name, &length))
+        return NULL;
+    return PyBool_FromLong(gt_tap_name_thread(tid, name, (size_t)length));
+}
+
+static PyObject *core_finalizing(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    gt_frames_close();
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    return Py_BuildValue("{s:O,s:O,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
+                         "recording", gt_tap_recording() ? Py_True : Py_False, "gils",
+                         gt_tap_gils());
+}
+
+static PyMethodDef methods[] = {
+    {"start", (PyCFunction)(void (*)(void))core_start, METH_VARARGS | METH_KEYWORDS, start_doc},
+    {"stop", core_stop, METH_NOARGS,
+     "stop()\n\nStop recording, take the hooks out and let go of the arena; no-op otherwise."},
+    {"install", core_install, METH_NOARGS,
+     "install()\n\nPut the hooks in place without recording (to measure their idle cost); "
+     "stop() takes them out."},
+    {"probe", core_probe, METH_NOARGS,
+     "probe() -> dict\n\nFind this interpreter's GIL without installing anything; raises TapError."},
+    {"name_thread", core_name_thread, METH_VARARGS,
+     "name_thread(native_id, name) -> bool\n\nName a thread in the recording; name is UTF-8 bytes."},
+    {"finalizing", core_finalizing, METH_NOARGS,
+     "finalizing()\n\nRead no more Python frames: the interpreter is shutting down."},
+    {"state", core_state, METH_NOARGS, "state() -> dict with installed, recording, gils"},
+    {NULL, NULL, 0, NULL},
+};
+
+static int module_exec(PyObject *module)
+{
+    gt_error_t error;
+    gt_tap_on_fork(unmap);
+    if (!gt_tap_setup(&error)) {
+        PyErr_SetString(PyExc_ImportError, error.message);
+        return -1;
+    }
+    if (TapError == NULL) {
+        TapError = PyErr_NewExceptionWithDoc("giltrace._core.TapError",
+                                             "The GIL of this interpreter cannot be tapped.",
+                                             PyExc_RuntimeError, NULL);
+        if (TapError == NULL)
+            return -1;
+    }
+    PyObject *type = gt_reader_type(module);
+    if (type == NULL || PyModule_AddObjectRef(module, "ArenaReader", type) < 0 ||
+        PyModule_AddObjectRef(module, "TapError", TapError) < 0 ||
+        PyModule_AddIntConstant(module, "FORMAT", GT_FORMAT) < 0 ||
+        PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(gt_event_t)) < 0 ||
+        PyModule_AddIntConstant(module, "CHUNK_EVENTS", GT_CHUNK_EVENTS) < 0 ||
+        PyModule_AddIntConstant(module, "INFO_BYTES", GT_INFO_BYTES) < 0 ||
+        PyModule_AddIntConstant(module, "NAME_BYTES", GT_NAME_BYTES) < 0) {
+        Py_XDECREF(type);
+        return -1;
+    }
+    Py_DECREF(type);
+    return 0;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, module_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    /* The state is the process's and guarded by the main interpreter's GIL. */
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+#if PY_VERSION_HEX >= 0x030D0000
+    /* Importing giltrace must never turn a free-threaded build's GIL on. */
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "giltrace._core",
+    .m_doc = "The GIL tap and the recorder's side of its arena (see docs: how the tap works).",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC PyInit__core(void)
+{
+    return PyModuleDef_Init(&definition);
+}

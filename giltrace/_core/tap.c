@@ -1,0 +1,619 @@
+#define _GNU_SOURCE
+#include "compat.h"
+
+#include "tap.h"
+
+#include "frames.h"
+#include "got.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* One GIL. Guarded by its own gil->mutex, except `cond`, which hooks compare first. */
+typedef struct {
+    _Alignas(GT_CACHE_LINE) _Atomic(pthread_cond_t *) cond;
+    _Atomic(pthread_cond_t *) switch_cond;
+    pthread_mutex_t *mutex;
+    const gt_arena_t *arena; /* NULL: not recording */
+    gt_gil_row_t *row;
+    unsigned index;      /* of the row, and in events */
+    bool held;           /* as far as seen; true until a release says otherwise */
+    const void *last;    /* last holder, by the address of its thread storage */
+    uint64_t switches;   /* acquires by another thread than the last, as gil->switch_number */
+    uint64_t tenure;     /* acquires since recording began */
+    uint64_t acquired_ns;
+    uint32_t interval_us; /* last measured; believed when measured twice in a row */
+} gil_t;
+
+/* What a thread keeps of its own. Small and initial-exec: the hooks must never make the
+ * dynamic linker allocate, and static TLS is scarce. */
+typedef struct {
+    gt_writer_t writer;
+    uint32_t epoch; /* of the recording that the writer belongs to */
+    uint32_t tid;
+    bool waiting;
+    pthread_cond_t *last_init; /* see hook_cond_init() */
+} self_t;
+
+static _Thread_local self_t self __attribute__((tls_model("initial-exec")));
+
+static gil_t gils[GT_MAX_GILS];
+static _Atomic uint32_t n_gils; /* entries ever used */
+static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER; /* never taken inside take/drop_gil */
+
+static const gt_arena_t *active; /* guarded by registry */
+static unsigned next_row;        /* guarded by registry */
+static _Atomic uint32_t epoch;
+static unsigned stack_depth = 1;
+static ptrdiff_t cond_offset, switch_cond_offset; /* from gil->mutex */
+static gt_forked_t on_fork;
+
+static gt_image_t image;
+static bool installed;
+
+static int hook_cond_signal(pthread_cond_t *cond);
+static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                               const struct timespec *deadline);
+static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
+static int hook_cond_destroy(pthread_cond_t *cond);
+
+/* Every function the tap stands in front of, in one place. */
+enum { SIGNAL, TIMEDWAIT, INIT, DESTROY, N_PATCHES };
+static gt_patch_t patches[N_PATCHES] = {
+    [SIGNAL] = {.symbol = "pthread_cond_signal", .hook = (void *)hook_cond_signal},
+    [TIMEDWAIT] = {.symbol = "pthread_cond_timedwait", .hook = (void *)hook_cond_timedwait},
+    [INIT] = {.symbol = "pthread_cond_init", .hook = (void *)hook_cond_init},
+    [DESTROY] = {.symbol = "pthread_cond_destroy", .hook = (void *)hook_cond_destroy},
+};
+
+static bool fail(gt_error_t *error, const char *message)
+{
+    snprintf(error->message, sizeof error->message, "%s", message);
+    return false;
+}
+
+uint64_t gt_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+}
+
+/* --- Recording: everything here runs with a GIL's mutex held ------------------------- */
+
+/* First event of this thread in this recording. */
+static bool attach(const gt_arena_t *arena, uint64_t now_ns)
+{
+    uint32_t current = atomic_load_explicit(&epoch, memory_order_relaxed);
+    if (self.epoch != current) {
+        self.writer = (gt_writer_t){0};
+        self.waiting = false;
+        self.epoch = current;
+    }
+    if (self.writer.slot != NULL)
+        return true;
+    if (self.tid == 0) {
+        int kept = errno;
+        self.tid = (uint32_t)syscall(SYS_gettid);
+        errno = kept;
+    }
+    if (gt_attach(arena, &self.writer, self.tid, now_ns))
+        return true;
+    atomic_fetch_add_explicit(&arena->header->lost_no_slot, 1, memory_order_relaxed);
+    return false;
+}
+
+static inline bool writable(const gt_arena_t *arena, uint64_t now_ns)
+{
+    if (!atomic_load_explicit(&arena->header->on, memory_order_relaxed))
+        return false;
+    if (self.epoch == atomic_load_explicit(&epoch, memory_order_relaxed) &&
+        self.writer.slot != NULL)
+        return true;
+    return attach(arena, now_ns);
+}
+
+static inline void push(const gil_t *gil, uint64_t ts, gt_kind_t kind, unsigned flags,
+                        uint64_t payload)
+{
+    gt_push(gil->arena, &self.writer, ts, gt_event_data(kind, flags, gil->index, payload));
+}
+
+static void record_acquire(gil_t *gil, uint64_t ts, unsigned flags)
+{
+    gt_gil_row_t *row = gil->row;
+    gil->tenure++;
+    if (gil->last != &self) {
+        gil->last = &self;
+        gil->switches++;
+    }
+    gil->held = true;
+    gil->acquired_ns = ts;
+    atomic_store_explicit(&row->acquires, gil->tenure, memory_order_relaxed);
+    atomic_store_explicit(&row->held_since_ns, ts, memory_order_relaxed);
+    if (writable(gil->arena, ts))
+        push(gil, ts, GT_ACQUIRE, flags, gil->tenure);
+    self.waiting = false;
+}
+
+static void record_release(gil_t *gil, uint64_t ts, unsigned flags)
+{
+    gt_gil_row_t *row = gil->row;
+    if (gil->held && gil->acquired_ns != 0) {
+        uint64_t held = atomic_load_explicit(&row->held_ns, memory_order_relaxed);
+        atomic_store_explicit(&row->held_ns, held + ts - gil->acquired_ns, memory_order_relaxed);
+    }
+    gil->held = false;
+    atomic_store_explicit(&row->held_since_ns, 0, memory_order_relaxed);
+    if (atomic_load_explicit(&row->interpreter, memory_order_relaxed) < 0)
+        atomic_store_explicit(&row->interpreter, gt_frames_interpreter(), memory_order_relaxed);
+    if (!writable(gil->arena, ts))
+        return;
+    gt_frame_word_t words[GT_MAX_STACK + 1];
+    bool at_check;
+    size_t n = gt_frames_describe(gil->arena, words, stack_depth, &at_check);
+    words[n] = 0;
+    flags |= at_check ? GT_FLAG_AT_CHECK : 0;
+    push(gil, ts, GT_RELEASE, flags, n != 0 ? words[0] : gt_frame_word(0, GT_LASTI_UNKNOWN));
+    for (size_t i = 1; i < n; i += 2)
+        push(gil, words[i + 1], GT_FRAME, 0, words[i]);
+}
+
+/* The deadline was computed some 100 ns ago, unless we were descheduled in between: a value
+ * that comes twice in a row is the interval. Out of range: the clock is another one. */
+static void record_interval(gil_t *gil, uint64_t ts, const struct timespec *deadline)
+{
+    int64_t left_ns = ((int64_t)deadline->tv_sec * 1000000000 + deadline->tv_nsec) - (int64_t)ts;
+    if (left_ns <= 0 || left_ns > INT64_C(60000000000))
+        return;
+    uint32_t us = (uint32_t)((left_ns + 500) / 1000);
+    if (us == gil->interval_us)
+        atomic_store_explicit(&gil->row->interval_us, us, memory_order_relaxed);
+    gil->interval_us = us;
+}
+
+/* --- The hooks ----------------------------------------------------------------------- */
+
+static inline gil_t *find(const pthread_cond_t *cond, bool *is_switch)
+{
+    uint32_t n = atomic_load_explicit(&n_gils, memory_order_acquire);
+    for (uint32_t i = 0; i < n; i++) {
+        *is_switch = atomic_load_explicit(&gils[i].switch_cond, memory_order_relaxed) == cond;
+        if (*is_switch || atomic_load_explicit(&gils[i].cond, memory_order_relaxed) == cond)
+            return &gils[i];
+    }
+    return NULL;
+}
+
+static int hook_cond_signal(pthread_cond_t *cond)
+{
+    bool acquired;
+    gil_t *gil = find(cond, &acquired);
+    if (gil != NULL && gil->arena != NULL) {
+        if (acquired)
+            record_acquire(gil, gt_now_ns(), 0);
+        else
+            record_release(gil, gt_now_ns(), 0);
+    }
+    return ((int (*)(pthread_cond_t *))patches[SIGNAL].real)(cond);
+}
+
+static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
+                               const struct timespec *deadline)
+{
+    int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *) =
+        (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
+            patches[TIMEDWAIT].real;
+    bool is_switch;
+    gil_t *gil = find(cond, &is_switch);
+    if (gil == NULL || gil->arena == NULL)
+        return real(cond, mutex, deadline);
+    uint64_t ts = gt_now_ns();
+    record_interval(gil, ts, deadline);
+    /* take_gil() waits in rounds; the wait began with the first. */
+    if (writable(gil->arena, ts) && !self.waiting) {
+        push(gil, ts, GT_WAIT, 0, gil->tenure);
+        self.waiting = true;
+    }
+    uint64_t switches = gil->switches;
+    int result = real(cond, mutex, deadline);
+    /* As in take_gil(): a time-out becomes a drop request only if the GIL is held and has
+     * not changed hands during this round. gil->arena is read again: recording may have
+     * stopped meanwhile, and gil->mutex is ours once more. */
+    if (result == ETIMEDOUT && gil->arena != NULL && gil->held && gil->switches == switches) {
+        ts = gt_now_ns();
+        atomic_fetch_add_explicit(&gil->row->drop_requests, 1, memory_order_relaxed);
+        if (writable(gil->arena, ts))
+            push(gil, ts, GT_DROP_REQUEST, 0, gil->tenure);
+    }
+    return result;
+}
+
+/* --- Interpreters with a GIL of their own -------------------------------------------- */
+
+static void gil_record_into(gil_t *gil, const gt_arena_t *arena)
+{
+    if (next_row >= GT_MAX_GILS) {
+        atomic_fetch_add(&arena->header->gils_unseen, 1);
+        return;
+    }
+    gil->index = next_row++;
+    gil->row = &arena->gils[gil->index];
+    gil->row->created_ns = gt_now_ns();
+    atomic_store(&gil->row->interpreter, gil->index == 0 ? 0 : -1);
+    atomic_store_explicit(&gil->row->used, 1, memory_order_release);
+    gil->held = true;
+    gil->tenure = gil->switches = gil->acquired_ns = 0;
+    gil->last = NULL;
+    gil->arena = arena;
+}
+
+static void gil_register(pthread_mutex_t *mutex)
+{
+    uint32_t i = 0, n = atomic_load(&n_gils);
+    while (i < n && atomic_load(&gils[i].cond) != NULL)
+        i++;
+    if (i == GT_MAX_GILS) {
+        if (active != NULL)
+            atomic_fetch_add(&active->header->gils_unseen, 1);
+        return;
+    }
+    gil_t *gil = &gils[i];
+    gil->mutex = mutex;
+    gil->arena = NULL;
+    if (active != NULL)
+        gil_record_into(gil, active);
+    atomic_store(&gil->switch_cond, (pthread_cond_t *)((char *)mutex + switch_cond_offset));
+    atomic_store(&gil->cond, (pthread_cond_t *)((char *)mutex + cond_offset));
+    if (i == n)
+        atomic_store_explicit(&n_gils, n + 1, memory_order_release);
+}
+
+/* create_gil() initialises gil->cond and then gil->switch_cond: two condition variables at
+ * the distance calibration found are a new GIL. After fork the interpreter creates its GIL
+ * again in place, which is no news. */
+static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
+{
+    char *before = (char *)self.last_init;
+    bool is_switch;
+    if (before != NULL && (char *)cond - before == switch_cond_offset - cond_offset &&
+        find(cond, &is_switch) == NULL) {
+        pthread_mutex_lock(&registry);
+        gil_register((pthread_mutex_t *)(before - cond_offset));
+        pthread_mutex_unlock(&registry);
+    }
+    self.last_init = cond;
+    return ((int (*)(pthread_cond_t *, const pthread_condattr_t *))patches[INIT].real)(cond,
+                                                                                      attributes);
+}
+
+static int hook_cond_destroy(pthread_cond_t *cond)
+{
+    bool is_switch;
+    gil_t *gil = find(cond, &is_switch);
+    if (gil != NULL) {
+        pthread_mutex_lock(&registry);
+        gil->arena = NULL;
+        atomic_store(&gil->switch_cond, NULL);
+        atomic_store(&gil->cond, NULL);
+        pthread_mutex_unlock(&registry);
+    }
+    return ((int (*)(pthread_cond_t *))patches[DESTROY].real)(cond);
+}
+
+/* --- Calibration --------------------------------------------------------------------- */
+
+enum { LOCK = 'L', UNLOCK = 'U', SIGNALLED = 'S' };
+#define MAX_STEPS 24
+
+typedef struct {
+    unsigned n;
+    char op[MAX_STEPS];
+    void *object[MAX_STEPS];
+} dance_t;
+
+static _Thread_local dance_t *dance __attribute__((tls_model("initial-exec")));
+
+static int see_lock(pthread_mutex_t *mutex);
+static int see_unlock(pthread_mutex_t *mutex);
+static int see_signal(pthread_cond_t *cond);
+
+/* Never cleared: another thread may be on its way through one of these long after. */
+static gt_patch_t watches[] = {
+    {.symbol = "pthread_mutex_lock", .hook = (void *)see_lock},
+    {.symbol = "pthread_mutex_unlock", .hook = (void *)see_unlock},
+    {.symbol = "pthread_cond_signal", .hook = (void *)see_signal},
+};
+
+static void step(char op, void *object)
+{
+    if (dance == NULL || dance->n == MAX_STEPS)
+        return;
+    dance->op[dance->n] = op;
+    dance->object[dance->n++] = object;
+}
+
+static int see_lock(pthread_mutex_t *mutex)
+{
+    step(LOCK, mutex);
+    return ((int (*)(pthread_mutex_t *))watches[0].real)(mutex);
+}
+
+static int see_unlock(pthread_mutex_t *mutex)
+{
+    step(UNLOCK, mutex);
+    return ((int (*)(pthread_mutex_t *))watches[1].real)(mutex);
+}
+
+static int see_signal(pthread_cond_t *cond)
+{
+    step(SIGNALLED, cond);
+    return ((int (*)(pthread_cond_t *))watches[2].real)(cond);
+}
+
+/* drop: lock(M) signal(C) unlock(M), and lock(S) unlock(S) when a request was pending;
+ * take: lock(M) lock(S) signal(SC) unlock(S) unlock(M). */
+static bool shape_is_known(const dance_t *d)
+{
+    bool pending = d->n == 10;
+    if (d->n != 8 && !pending)
+        return false;
+    if (memcmp(d->op, pending ? "LSULULLSUU" : "LSULLSUU", d->n) != 0)
+        return false;
+    void *const *take = d->object + (pending ? 5 : 3);
+    void *mutex = d->object[0], *cond = d->object[1], *switch_mutex = take[1];
+    return d->object[2] == mutex && take[0] == mutex && take[4] == mutex &&
+           take[3] == switch_mutex && switch_mutex != mutex && take[2] != cond &&
+           (!pending || (d->object[3] == switch_mutex && d->object[4] == switch_mutex));
+}
+
+static bool find_image(gt_error_t *error)
+{
+    if (!gt_image_find(&image, (void *)PyEval_SaveThread))
+        return fail(error, "cannot find the interpreter's own image in memory "
+                           "(a fully static Python has no calls to redirect)");
+    return true;
+}
+
+static bool calibrate(dance_t *found, unsigned *attempts, gt_error_t *error)
+{
+    bool ok = true;
+    for (int i = 0; i < 3 && ok; i++)
+        ok = gt_patch_prepare(&watches[i], &image);
+    if (!ok)
+        return fail(error, "the interpreter does not call libc's pthread functions through its "
+                           "global offset table (a static or a non-glibc build?)");
+    for (int i = 0; i < 3 && ok; i++)
+        ok = gt_patch_apply(&watches[i], &image);
+    /* Busy threads make CPython wait inside the dance; a few tries meet a quiet moment. */
+    bool known = false;
+    for (*attempts = 0; ok && !known && *attempts < 50; ++*attempts) {
+        *found = (dance_t){0};
+        dance = found;
+        PyThreadState *state = PyEval_SaveThread();
+        PyEval_RestoreThread(state);
+        dance = NULL;
+        known = shape_is_known(found);
+    }
+    for (int i = 0; i < 3; i++)
+        gt_patch_undo(&watches[i], &image);
+    if (!ok)
+        return fail(error, "memory protection forbids redirecting the interpreter's calls");
+    if (known)
+        return true;
+    char seen[MAX_STEPS + 1] = {0};
+    memcpy(seen, found->op, found->n);
+    snprintf(error->message, sizeof error->message,
+             "this interpreter's GIL does not behave as CPython's does: letting it go and taking "
+             "it back made the calls '%s' where 'LSULLSUU' was expected%s",
+             seen, found->n == 0 ? " (is the GIL disabled?)" : "");
+    return false;
+}
+
+static void learn(const dance_t *d)
+{
+    char *mutex = d->object[0];
+    cond_offset = (char *)d->object[1] - mutex;
+    switch_cond_offset = (char *)d->object[d->n - 3] - mutex;
+}
+
+bool gt_tap_probe(gt_tap_facts_t *facts, gt_error_t *error)
+{
+    dance_t found;
+    *facts = (gt_tap_facts_t){0};
+    if (!installed) {
+        if (!find_image(error) || !calibrate(&found, &facts->attempts, error))
+            return false;
+        learn(&found);
+        for (int i = 0; i < N_PATCHES; i++) {
+            gt_patch_t trial = patches[i];
+            if (!gt_patch_prepare(&trial, &image))
+                return fail(error, "the interpreter does not import every condition variable "
+                                   "function that the tap needs");
+        }
+    }
+    snprintf(facts->image, sizeof facts->image, "%s", image.name);
+    facts->cond_offset = (size_t)cond_offset;
+    facts->switch_cond_offset = (size_t)switch_cond_offset;
+    return true;
+}
+
+/* --- Start and stop ------------------------------------------------------------------ */
+
+static void uninstall(void)
+{
+    for (int i = 0; i < N_PATCHES; i++)
+        gt_patch_undo(&patches[i], &image);
+    installed = false;
+}
+
+bool gt_tap_install(gt_error_t *error)
+{
+    if (installed)
+        return true;
+    dance_t found;
+    unsigned attempts;
+    if (!find_image(error) || !calibrate(&found, &attempts, error))
+        return false;
+    learn(&found);
+    for (int i = 0; i < N_PATCHES; i++)
+        if (!gt_patch_prepare(&patches[i], &image))
+            return fail(error, "the interpreter does not import every condition variable "
+                               "function that the tap needs");
+    memset(gils, 0, sizeof gils);
+    atomic_store(&n_gils, 0);
+    pthread_mutex_lock(&registry);
+    gil_register(found.object[0]);
+    pthread_mutex_unlock(&registry);
+    installed = true;
+    for (int i = 0; i < N_PATCHES; i++)
+        if (!gt_patch_apply(&patches[i], &image)) {
+            uninstall();
+            return fail(error, "memory protection forbids redirecting the interpreter's calls");
+        }
+    /* A thread that was just then binding one of these calls lazily may have written the
+     * slot after us. The binding is done by now: let such a thread run, and look again. */
+    PyThreadState *state = PyEval_SaveThread();
+    PyEval_RestoreThread(state);
+    for (int i = 0; i < N_PATCHES; i++)
+        if (!gt_patch_in_place(&patches[i]))
+            gt_patch_apply(&patches[i], &image);
+    return true;
+}
+
+bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
+{
+    if (active != NULL)
+        return fail(error, "this process is being recorded already");
+    if (PyThreadState_Get()->interp != PyInterpreterState_Main())
+        return fail(error, "recording must be started from the main interpreter");
+    if (!gt_tap_install(error))
+        return false;
+    gt_frames_reset();
+    stack_depth = stacks < 1 ? 1 : stacks > GT_MAX_STACK ? GT_MAX_STACK : stacks;
+    atomic_fetch_add(&epoch, 1);
+    pthread_mutex_lock(&registry);
+    next_row = 0;
+    active = arena;
+    for (uint32_t i = 0; i < atomic_load(&n_gils); i++) {
+        if (atomic_load(&gils[i].cond) == NULL)
+            continue;
+        pthread_mutex_lock(gils[i].mutex);
+        gil_record_into(&gils[i], arena);
+        if (i == 0) /* calibration registered the main interpreter's first; we hold it */
+            record_acquire(&gils[i], gt_now_ns(), GT_FLAG_SYNTHETIC);
+        pthread_mutex_unlock(gils[i].mutex);
+    }
+    pthread_mutex_unlock(&registry);
+    return true;
+}
+
+void gt_tap_stop(void)
+{
+    if (active != NULL) {
+        pthread_mutex_lock(&registry);
+        const gt_arena_t *arena = active;
+        active = NULL;
+        for (uint32_t i = 0; i < atomic_load(&n_gils); i++) {
+            gil_t *gil = &gils[i];
+            if (atomic_load(&gil->cond) == NULL)
+                continue;
+            pthread_mutex_lock(gil->mutex);
+            if (gil->arena != NULL && gil->held && gil->last == &self)
+                record_release(gil, gt_now_ns(), GT_FLAG_SYNTHETIC);
+            gil->arena = NULL;
+            pthread_mutex_unlock(gil->mutex);
+        }
+        atomic_store(&arena->header->stop_ns, gt_now_ns());
+        pthread_mutex_unlock(&registry);
+        self.writer = (gt_writer_t){0};
+        gt_frames_reset();
+    }
+    if (installed)
+        uninstall();
+}
+
+bool gt_tap_installed(void)
+{
+    return installed;
+}
+
+bool gt_tap_recording(void)
+{
+    return active != NULL;
+}
+
+unsigned gt_tap_gils(void)
+{
+    unsigned n = 0;
+    for (uint32_t i = 0; i < atomic_load(&n_gils); i++)
+        n += atomic_load(&gils[i].cond) != NULL;
+    return n;
+}
+
+bool gt_tap_name_thread(uint32_t tid, const char *name, size_t length)
+{
+    const gt_arena_t *arena = active;
+    if (arena == NULL)
+        return false;
+    gt_slot_t *slot;
+    if (tid == (uint32_t)syscall(SYS_gettid))
+        slot = attach(arena, gt_now_ns()) ? self.writer.slot : NULL;
+    else
+        slot = gt_slot_for_tid(arena, tid, gt_now_ns());
+    if (slot == NULL)
+        return false;
+    gt_slot_set_name(slot, name, length);
+    return true;
+}
+
+/* --- Fork ---------------------------------------------------------------------------- */
+
+static void fork_prepare(void)
+{
+    pthread_mutex_lock(&registry);
+}
+
+static void fork_parent(void)
+{
+    pthread_mutex_unlock(&registry);
+}
+
+/* The child must never write into its parent's arena, which is shared memory. It has one
+ * thread, and CPython makes its GIL anew at the same address, so nothing needs a lock. */
+static void fork_child(void)
+{
+    for (uint32_t i = 0; i < GT_MAX_GILS; i++) {
+        gils[i].arena = NULL;
+        if (i > 0) {
+            atomic_store(&gils[i].switch_cond, NULL);
+            atomic_store(&gils[i].cond, NULL);
+        }
+    }
+    active = NULL;
+    self = (self_t){0};
+    atomic_fetch_add(&epoch, 1);
+    pthread_mutex_unlock(&registry);
+    if (on_fork != NULL)
+        on_fork();
+}
+
+void gt_tap_on_fork(gt_forked_t forked)
+{
+    on_fork = forked;
+}
+
+bool gt_tap_setup(gt_error_t *error)
+{
+    static bool done;
+    if (done)
+        return true;
+    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+        return fail(error, "cannot register fork handlers (out of memory)");
+    done = true;
+    return true;
+}
