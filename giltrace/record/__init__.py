@@ -1,0 +1,1 @@
+"""Recording: sessions, starting the target, draining what it writes into a capture."""

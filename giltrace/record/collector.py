@@ -1,0 +1,156 @@
+"""The recorder's loop body: find processes of the session, drain them, sample them."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import psutil
+
+from giltrace.capture import CaptureWriter
+from giltrace.capture.records import End
+from giltrace.record.drain import ProcessDrain
+from giltrace.record.sampler import sample
+from giltrace.record.session import Refusal, Session
+
+_SAMPLE_NS = 250_000_000
+_RECLAIM_NS = 100_000_000
+# The pool holds a million events; at the fastest rate ever seen that is 200 ms.
+_BUSY_S, _IDLE_S = 0.01, 0.03
+
+
+class Collector:
+    """Fills one capture from one session.
+
+    Attributes:
+        drains: the processes now recorded.
+        refusals: Pythons that could not join.
+        joined: how many processes have been recorded.
+    """
+
+    def __init__(self, session: Session, writer: CaptureWriter) -> None:
+        self._session = session
+        self._writer = writer
+        self._psutil: dict[int, psutil.Process] = {}
+        self._next_sample_ns = 0
+        self._next_reclaim_ns = 0
+        self._ended_events = 0
+        self._ended_lost = 0
+        self.drains: list[ProcessDrain] = []
+        self.refusals: list[Refusal] = []
+        self.joined = 0
+
+    @property
+    def events(self) -> int:
+        """Events taken from all processes so far."""
+        return self._ended_events + sum(drain.events for drain in self.drains)
+
+    @property
+    def lost_events(self) -> int:
+        """Events that all processes together could not write, so far."""
+        return self._ended_lost + sum(drain.lost_events for drain in self.drains)
+
+    def utilisation(self) -> float:
+        """Highest share of time, over the processes, that a GIL was held since the last call."""
+        return max((drain.utilisation() for drain in self.drains), default=0.0)
+
+    def poll(self) -> float:
+        """Do one round.
+
+        Returns:
+            How many seconds may pass before the next.
+
+        Raises:
+            OSError: the capture cannot be written.
+        """
+        self._meet()
+        taken = 0
+        for drain in self.drains[:]:
+            taken += drain.poll()
+            if not drain.alive:
+                self._finish(drain, "ended")
+        now = time.monotonic_ns()
+        if now >= self._next_reclaim_ns:
+            self._next_reclaim_ns = now + _RECLAIM_NS
+            for drain in self.drains:
+                drain.reclaim()
+        if now >= self._next_sample_ns:
+            self._next_sample_ns = now + _SAMPLE_NS
+            self._sample()
+        return _BUSY_S if taken > 1000 else _IDLE_S
+
+    def stop(self) -> None:
+        """Turn recording off in all processes that still run."""
+        for drain in self.drains:
+            drain.stop()
+
+    def finish(self, exit_code: int | None, number: int | None, reason: str) -> None:
+        """Take the rest and end the capture.
+
+        Args:
+            exit_code: the target's, if it has ended by itself.
+            number: the signal that killed it, if one did.
+            reason: why the recording ends.
+
+        Raises:
+            OSError: the capture cannot be written.
+        """
+        self._meet()
+        for drain in self.drains[:]:
+            drain.stop()
+            self._finish(drain, "left running" if _runs(drain.pid) else "ended")
+        self._writer.write(End(time.monotonic_ns(), exit_code, number, reason))
+        self._writer.flush()
+
+    def _meet(self) -> None:
+        for path in self._session.arenas():
+            self._join(path)
+        self.refusals += self._session.refusals()
+
+    def _join(self, path: Path) -> None:
+        try:
+            drain = ProcessDrain(path, self.joined, self._writer)
+        except BlockingIOError:
+            self._session.forget(path)
+            return
+        except (ValueError, FileNotFoundError):
+            # The process took it back: it could not start the tap and has said so.
+            return
+        self.joined += 1
+        self.drains.append(drain)
+
+    def _sample(self) -> None:
+        for drain in self.drains:
+            try:
+                if drain.pid not in self._psutil:
+                    self._psutil[drain.pid] = psutil.Process(drain.pid)
+                record = sample(self._psutil[drain.pid], drain.index)
+            except psutil.Error:
+                continue
+            if record is not None:
+                self._writer.write(record)
+
+    def _finish(self, drain: ProcessDrain, status: str) -> None:
+        drain.finish(status)
+        self.drains.remove(drain)
+        self._psutil.pop(drain.pid, None)
+        self._ended_events += drain.events
+        self._ended_lost += drain.lost_events
+
+
+def describe_refusals(refusals: Sequence[Refusal]) -> list[str]:
+    """One sentence for each Python that could not join."""
+    sentences = []
+    for refusal in refusals:
+        if refusal.not_installed:
+            reason = f"giltrace is not installed in {refusal.executable}"
+        else:
+            reason = refusal.reason.rstrip(".")
+        sentences.append(f"process {refusal.pid} was not recorded: {reason}")
+    return sentences
+
+
+def _runs(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")

@@ -1,0 +1,241 @@
+"""Draining one target process: from its arena into records and events of the capture."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from giltrace._core import ArenaReader
+from giltrace.capture import CaptureWriter
+from giltrace.capture.records import (
+    CodeInfo,
+    GilInfo,
+    ProcessEnd,
+    ProcessInfo,
+    SwitchInterval,
+    ThreadInfo,
+    ThreadName,
+)
+
+if TYPE_CHECKING:
+    from giltrace._core import Totals
+
+# An EVENTS frame at most this often, or at this size: larger ones compress and read better,
+# more frequent ones lose less when the recorder is killed.
+_FLUSH_NS = 100_000_000
+_FLUSH_BYTES = 1 << 20
+
+
+class ProcessDrain:
+    """One recorded process.
+
+    Attributes:
+        index: its number in the capture.
+        pid: its process id.
+        events: events taken so far.
+        lost_events: events it could not write, so far.
+        alive: whether the process still runs.
+    """
+
+    def __init__(self, path: Path, index: int, writer: CaptureWriter) -> None:
+        """Map the arena and write the PROCESS record.
+
+        Raises:
+            BlockingIOError: it is not ready yet.
+            OSError, ValueError: it is not an arena.
+        """
+        self._reader = ArenaReader(path)
+        self._writer = writer
+        self.index = index
+        self.pid, self.start_ns, info = self._reader.info
+        self.events = 0
+        self.lost_events = 0
+        self.alive = True
+        self._lost_by_ended = 0
+        self._threads: dict[int, int] = {}  # slot -> thread index
+        self._slots: dict[int, tuple[int, int]] = {}  # slot -> (tid, start_ns)
+        self._unnamed: set[int] = set()
+        self._next_thread = 0
+        self._intervals: dict[int, int] = {}
+        self._held: tuple[int, int] = (self.start_ns, 0)
+        self._pending: list[bytes] = []
+        self._runs: list[tuple[int, int]] = []
+        self._flushed_ns = time.monotonic_ns()
+        self._pidfd = _open_pidfd(self.pid)
+        facts: dict[str, Any] = json.loads(info)
+        writer.write(
+            ProcessInfo(process=index, pid=self.pid, start_ns=self.start_ns, notes=[], **facts)
+        )
+
+    def poll(self) -> int:
+        """Take what is there; returns how many events that was."""
+        if self.alive and self._has_ended():
+            self.alive = False
+        runs, events = self._reader.drain()
+        # In this order: a run's thread and code are told before the run is written.
+        self._take_gils()
+        self._take_threads()
+        self._take_codes()
+        if runs:
+            self._runs += [(self._threads[slot], count) for slot, count in runs]
+            self._pending.append(events)
+        taken = sum(count for _, count in runs)
+        self.events += taken
+        due = time.monotonic_ns() - self._flushed_ns > _FLUSH_NS
+        if due or sum(map(len, self._pending)) > _FLUSH_BYTES:
+            self._write_events()
+        return taken
+
+    def utilisation(self) -> float:
+        """Share of the time since the last call that a GIL was held; 0 to the number of GILs."""
+        now = time.monotonic_ns()
+        held = sum(row[5] + (max(0, now - row[6]) if row[6] else 0) for row in self._reader.gils())
+        (then, before), self._held = self._held, (now, held)
+        return max(0.0, held - before) / max(1, now - then) if self.alive else 0.0
+
+    def reclaim(self) -> None:
+        """Give back the slots of threads that have ended."""
+        self.lost_events = self._reader.totals()["lost_events"] + self._lost_by_ended
+        tids = _tids(self.pid)
+        if self.pid not in tids:
+            return  # gone, or numbered otherwise than we see it (a PID namespace)
+        latest: dict[int, int] = {}
+        for tid, start_ns in self._slots.values():
+            latest[tid] = max(start_ns, latest.get(tid, 0))
+        for slot, (tid, start_ns) in list(self._slots.items()):
+            if tid in tids and start_ns == latest[tid]:
+                continue
+            lost = self._reader.free(slot)
+            if lost is not None:
+                self._lost_by_ended += lost
+                self._unnamed.discard(self._threads.pop(slot))
+                del self._slots[slot]
+
+    def stop(self) -> None:
+        """Turn the process's recording off."""
+        self._reader.switch(False)
+
+    def finish(self, status: str) -> None:
+        """Take the rest and write the PROCESS_END record."""
+        now = time.monotonic_ns()
+        while self.poll():
+            pass
+        self._write_events()
+        totals = self._reader.totals()
+        self.lost_events = totals["lost_events"] + self._lost_by_ended
+        self._writer.write(
+            ProcessEnd(
+                process=self.index,
+                ts_ns=totals["stop_ns"] or now,
+                lost_events=self.lost_events,
+                status=status,
+                notes=_notes(totals),
+            )
+        )
+        self._reader.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
+    def _has_ended(self) -> bool:
+        if self._pidfd is None:
+            return not os.path.exists(f"/proc/{self.pid}")
+        return bool(select.select([self._pidfd], [], [], 0)[0])
+
+    def _take_gils(self) -> None:
+        for index, created_ns, interval_us, interpreter, *_ in self._reader.gils():
+            known = self._intervals.get(index)
+            if known is None:
+                self._intervals[index] = 0
+                self._writer.write(GilInfo(self.index, index, max(0, interpreter), created_ns))
+            if interval_us and interval_us != known:
+                self._intervals[index] = interval_us
+                self._writer.write(
+                    SwitchInterval(self.index, index, time.monotonic_ns(), interval_us * 1000)
+                )
+
+    def _take_threads(self) -> None:
+        if self._unnamed:
+            self._name_after_kernel()
+        for slot, _, tid, start_ns, raw in self._reader.threads():
+            name = raw.decode("utf-8", "replace")
+            if self._slots.get(slot) == (tid, start_ns):
+                self._rename(slot, name)
+                continue
+            self._threads[slot] = thread = self._next_thread
+            self._slots[slot] = (tid, start_ns)
+            self._next_thread += 1
+            self._writer.write(ThreadInfo(self.index, thread, tid, start_ns, name))
+            if not name:
+                self._unnamed.add(slot)
+
+    def _rename(self, slot: int, name: str) -> None:
+        self._unnamed.discard(slot)
+        thread = self._threads[slot]
+        self._writer.write(ThreadName(self.index, thread, time.monotonic_ns(), name))
+
+    def _name_after_kernel(self) -> None:
+        """Threads that `threading` does not know by now get the name the kernel has."""
+        process = _comm(self.pid, self.pid)
+        for slot in list(self._unnamed):
+            tid = self._slots[slot][0]
+            comm = _comm(self.pid, tid)
+            self._rename(slot, comm if comm and comm != process else f"native-{tid}")
+
+    def _take_codes(self) -> None:
+        for code, line, filename, qualname, linetable in self._reader.codes():
+            self._writer.write(
+                CodeInfo(
+                    self.index,
+                    code,
+                    line,
+                    filename.decode("utf-8", "surrogatepass"),
+                    qualname.decode("utf-8", "surrogatepass"),
+                    linetable,
+                )
+            )
+
+    def _write_events(self) -> None:
+        self._flushed_ns = time.monotonic_ns()
+        if self._pending:
+            runs, events = self._runs, b"".join(self._pending)
+            self._runs, self._pending = [], []
+            self._writer.events(self.index, runs, events)
+            self._writer.flush()
+
+
+def _notes(totals: Totals) -> list[str]:
+    notes = []
+    if totals["codes_lost"]:
+        notes.append(
+            f"{totals['codes_lost']} functions found no room in the code table: "
+            "where they let the GIL go is unknown"
+        )
+    if totals["gils_unseen"]:
+        notes.append(f"{totals['gils_unseen']} further GILs were not recorded")
+    return notes
+
+
+def _open_pidfd(pid: int) -> int | None:
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return None
+
+
+def _tids(pid: int) -> set[int]:
+    try:
+        return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
+    except OSError:
+        return set()
+
+
+def _comm(pid: int, tid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/task/{tid}/comm", "rb") as file:
+            return file.read().decode("utf-8", "replace").rstrip("\n")
+    except OSError:
+        return ""

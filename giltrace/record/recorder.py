@@ -1,0 +1,127 @@
+"""`Recorder`: record the process that one is in, for notebooks and tests."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Self
+
+from giltrace.errors import GiltraceError
+from giltrace.record.output import CaptureFile
+from giltrace.record.session import Session, without_session
+
+_STOP_S = 60.0
+
+
+class Recorder:
+    """Records this process while its ``with`` block runs.
+
+    As everywhere, the process only writes into shared memory; a recorder process of its own
+    makes the file. Processes forked inside the block are recorded, too.
+
+    Example:
+        >>> with giltrace.Recorder("out.giltrace"):
+        ...     work()
+    """
+
+    def __init__(
+        self, output: str | os.PathLike[str], *, force: bool = False, stacks: int = 1
+    ) -> None:
+        """Prepare a recording.
+
+        Args:
+            output: the capture file to write.
+            force: replace an existing one.
+            stacks: Python frames to record at each release.
+        """
+        self.output = Path(output)
+        self._force = force
+        self._stacks = stacks
+        self._session: Session | None = None
+        self._collector: subprocess.Popen[str] | None = None
+
+    def start(self) -> None:
+        """Start recording.
+
+        Raises:
+            GiltraceError: the GIL cannot be tapped here, this process is being recorded already,
+                or the output cannot be written.
+        """
+        from giltrace import _core
+        from giltrace.runtime import bootstrap
+
+        if _core.state()["recording"]:
+            raise GiltraceError(
+                "this process is being recorded already", "Stop the other recording first."
+            )
+        with CaptureFile(self.output, force=self._force) as file:
+            file.discard()  # only to find out, in this process, whether it can be written
+        self._session = Session(stacks=self._stacks)
+        try:
+            self._collector = _start_collector(self._session.path, self.output)
+            self._session.set_options(stacks=self._stacks, recorder=self._collector.pid)
+            bootstrap.join(str(self._session.path))
+        except BaseException as error:
+            self._abandon()
+            if isinstance(error, _core.TapError):
+                raise GiltraceError(str(error), "See: giltrace doctor") from None
+            raise
+
+    def stop(self) -> None:
+        """Stop recording and wait until the capture is whole. A no-op if nothing records.
+
+        Raises:
+            GiltraceError: the capture could not be written to its end.
+        """
+        from giltrace.runtime import bootstrap
+
+        session, collector = self._session, self._collector
+        self._session = self._collector = None
+        if session is None or collector is None:
+            return
+        bootstrap.leave()
+        try:
+            _, words = collector.communicate(timeout=_STOP_S)
+        finally:
+            session.close()
+        if collector.returncode:
+            raise GiltraceError(words.strip() or "the recorder process ended early")
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    def _abandon(self) -> None:
+        if self._collector is not None:
+            self._collector.kill()
+            self._collector.communicate()
+            self.output.unlink(missing_ok=True)
+        if self._session is not None:
+            self._session.close()
+        self._session = self._collector = None
+
+
+def _start_collector(session: Path, output: Path) -> subprocess.Popen[str]:
+    """Start the recorder process; returns once it has the output open.
+
+    It ends when its standard input does: when `Recorder.stop` closes it, or this process dies.
+    """
+    collector = subprocess.Popen(
+        [sys.executable, "-m", "giltrace.record.collect", str(session), str(output)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=without_session(os.environ) | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        start_new_session=True,  # a Ctrl-C is for the program, not for its recorder
+    )
+    assert collector.stdout is not None
+    if collector.stdout.readline() != "ready\n":
+        _, words = collector.communicate()
+        raise GiltraceError(words.strip() or "the recorder process did not start")
+    return collector

@@ -1,0 +1,242 @@
+"""``giltrace record``: start the target, record it, return its exit status."""
+
+from __future__ import annotations
+
+import errno
+import os
+import platform
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from giltrace._version import __version__
+from giltrace.capture import CaptureWriter
+from giltrace.capture.records import SessionInfo
+from giltrace.errors import GiltraceError
+from giltrace.record.collector import Collector, describe_refusals
+from giltrace.record.output import CaptureFile
+from giltrace.record.session import Session
+from giltrace.record.signals import held_back, pass_on
+from giltrace.record.status import StatusLine
+from giltrace.record.target import Target
+
+# While nothing is recorded any more, there is nothing to do but wait for the target.
+_WAIT_S = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to record.
+
+    Attributes:
+        output: the capture file.
+        force: replace an existing one.
+        duration_s: record for so long, then let the target go on; None: until it ends.
+        stacks: Python frames to record at each release.
+        chunks: 4 KiB chunks of event memory per process.
+    """
+
+    output: Path
+    force: bool = False
+    duration_s: float | None = None
+    stacks: int = 1
+    chunks: int = 4096
+
+
+@dataclass
+class Outcome:
+    """How a recording ended.
+
+    Attributes:
+        exit_code: the target's, as a shell gives it (128 + N after signal N).
+        events, lost_events, processes: totals.
+        capture_bytes: size of the capture.
+        notes: sentences for the user.
+        failure: why there is no whole capture; None if there is one.
+    """
+
+    exit_code: int
+    events: int = 0
+    lost_events: int = 0
+    processes: int = 0
+    capture_bytes: int = 0
+    notes: list[str] = field(default_factory=list)
+    failure: GiltraceError | None = None
+
+
+def run(target: Target, options: Options, status: StatusLine) -> Outcome:
+    """Record ``target`` until it ends.
+
+    Raises:
+        GiltraceError: the output cannot be opened or the target not be started. Once it runs,
+            nothing is raised: it always runs to its own end (see `Outcome.failure`).
+    """
+    with (
+        Session(stacks=options.stacks, chunks=options.chunks) as session,
+        CaptureFile(options.output, force=options.force) as file,
+    ):
+        writer = CaptureWriter(file.stream, session_info(list(target.argv), options))
+        collector = Collector(session, writer)
+        with held_back() as mask:
+            pid = _spawn(target, session, mask)
+            outcome = _Recording(collector, options, status).follow(pid)
+        outcome.capture_bytes = writer.bytes_written
+        outcome.notes += describe_refusals(collector.refusals)
+        if outcome.processes == 0 and outcome.failure is None:
+            file.discard()
+            outcome.failure = _nothing_recorded(target, collector)
+            outcome.notes.clear()
+        return outcome
+
+
+def session_info(argv: list[str], options: Options) -> SessionInfo:
+    """The first record of a capture, as of now."""
+    return SessionInfo(
+        giltrace=__version__,
+        argv=argv,
+        started_ns=time.monotonic_ns(),
+        started_unix_ns=time.time_ns(),
+        host=socket.gethostname(),
+        platform=platform.platform(),
+        options={"stacks": options.stacks, "duration_s": options.duration_s},
+    )
+
+
+class _Recording:
+    """The loop from the start of the target to its end."""
+
+    def __init__(self, collector: Collector, options: Options, status: StatusLine) -> None:
+        self._collector = collector
+        self._options = options
+        self._status = status
+        self._started = time.monotonic()
+        self._on = True
+        self._failure: GiltraceError | None = None
+        self._left_running: list[int] = []
+
+    def follow(self, pid: int) -> Outcome:
+        """Record until process ``pid``, our child, has ended."""
+        while (ended := _reap(pid)) is None:
+            pause = self._round()
+            pass_on(pid, pause)
+        code, number = ended
+        self._end(code, number, "the target ended")
+        collector = self._collector
+        return Outcome(
+            exit_code=128 + number if number is not None else code or 0,
+            events=collector.events,
+            lost_events=collector.lost_events,
+            processes=collector.joined,
+            notes=self._notes(pid),
+            failure=self._failure,
+        )
+
+    def _round(self) -> float:
+        if not self._on:
+            return _WAIT_S
+        pauses: list[float] = []
+        self._guarded(lambda: pauses.append(self._collector.poll()))
+        elapsed = time.monotonic() - self._started
+        limit = self._options.duration_s
+        if limit is not None and elapsed >= limit:
+            self._end(None, None, "the duration was over")
+        elif self._status.due():
+            collector = self._collector
+            self._status.show(
+                elapsed,
+                collector.events,
+                collector.utilisation(),
+                collector.lost_events,
+                len(collector.drains),
+            )
+        if limit is not None:
+            pauses.append(max(0.001, limit - elapsed))
+        return min(pauses, default=_WAIT_S)
+
+    def _end(self, code: int | None, number: int | None, reason: str) -> None:
+        self._status.clear()
+        if self._on:
+            self._left_running = [drain.pid for drain in self._collector.drains]
+            self._guarded(lambda: self._collector.finish(code, number, reason))
+            self._on = False
+
+    def _guarded(self, action: Callable[[], object]) -> None:
+        """Do something that writes; if it fails the recording is over, the target goes on."""
+        if self._failure is not None:
+            return
+        try:
+            action()
+        except OSError as error:
+            self._collector.stop()
+            self._on = False
+            self._status.clear()
+            self._failure = _cannot_write(self._options.output, error)
+
+    def _notes(self, pid: int) -> list[str]:
+        still = [other for other in self._left_running if other != pid and _runs(other)]
+        if not still:
+            return []
+        which = ", ".join(map(str, still[:5])) + (", …" if len(still) > 5 else "")
+        return [f"{len(still)} of its processes still run and are recorded no further: {which}"]
+
+
+def _spawn(target: Target, session: Session, mask: set[int]) -> int:
+    """Start the target as if we were not there: same terminal, process group, signal mask."""
+    try:
+        return os.posix_spawn(
+            target.argv[0],
+            target.argv,
+            session.environment(os.environ),
+            setsigmask=mask,
+            # Python ignores these two from its start; a target must find them as they were.
+            setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],
+        )
+    except OSError as error:
+        hint = ""
+        if error.errno == errno.ENOEXEC:
+            hint = "A script needs a first line such as #!/usr/bin/env python3."
+        raise GiltraceError(f"cannot start {target.argv[0]}: {error.strerror}", hint) from None
+
+
+def _reap(pid: int) -> tuple[int | None, int | None] | None:
+    """(exit code, signal) of the child, or None while it runs."""
+    done, status = os.waitpid(pid, os.WNOHANG)
+    if done == 0:
+        return None
+    if os.WIFSIGNALED(status):
+        return None, os.WTERMSIG(status)
+    return os.WEXITSTATUS(status), None
+
+
+def _runs(pid: int) -> bool:
+    return os.path.exists(f"/proc/{pid}")
+
+
+def _cannot_write(path: Path, error: OSError) -> GiltraceError:
+    return GiltraceError(
+        f"cannot write {path} any further: {error.strerror}",
+        "The target was left to run without being recorded; what was written before can be read.",
+    )
+
+
+def _nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
+    if collector.refusals:
+        first = collector.refusals[0]
+        if first.not_installed:
+            return GiltraceError(
+                f"nothing was recorded: giltrace is not installed in {first.executable}",
+                f"Install it there: {first.executable} -m pip install giltrace",
+            )
+        return GiltraceError(
+            f"nothing was recorded: {first.reason.rstrip('.')}",
+            f"See what is wrong: {first.executable} -m giltrace doctor",
+        )
+    name = os.path.basename(target.argv[0])
+    return GiltraceError(
+        f"nothing was recorded: {name} ran, but no Python started that giltrace could join",
+        "The target must be a Python program, and its Python must not be started with "
+        "-E, -I or -S, which make it ignore PYTHONPATH.",
+    )

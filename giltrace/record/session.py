@@ -1,0 +1,176 @@
+"""A session: the private folder where a recorder and the processes it records meet.
+
+It lies in shared memory where there is some, belongs to one user (mode 0700), and holds the
+processes' arenas, the options they read when they join, and a file for each one that could not.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from giltrace.errors import GiltraceError
+
+ENVIRONMENT = "GILTRACE_SESSION"
+_BOOT = Path(__file__).parent.parent / "runtime" / "boot"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A Python that could not join: its process id, executable, and the reason."""
+
+    pid: int
+    executable: str
+    reason: str
+
+    @property
+    def not_installed(self) -> bool:
+        """Whether that Python has no giltrace."""
+        return self.reason.startswith("missing:")
+
+
+class Session:
+    """The folder of one recording; a context manager that removes it in the end.
+
+    Attributes:
+        path: the folder.
+    """
+
+    def __init__(self, *, stacks: int = 1, chunks: int = 4096, recorder: int = 0) -> None:
+        """Create the folder.
+
+        Args:
+            stacks: Python frames to record at each release.
+            chunks: 4 KiB chunks of event memory per process.
+            recorder: process id of the recorder; processes join only while it lives.
+
+        Raises:
+            GiltraceError: no private folder can be made.
+        """
+        root = _root()
+        _sweep(root)
+        self.path = root / f"{os.getpid()}-{secrets.token_hex(4)}"
+        self._known: set[str] = set()
+        try:
+            self.path.mkdir(mode=0o700)
+            self.set_options(stacks=stacks, chunks=chunks, recorder=recorder or os.getpid())
+        except OSError as error:
+            self.close()
+            raise _no_room(root, error) from None
+
+    @classmethod
+    def at(cls, path: Path) -> Session:
+        """An existing session, whose folder someone else removes."""
+        session = cls.__new__(cls)
+        session.path, session._known = path, set()  # noqa: SLF001
+        return session
+
+    def set_options(self, **options: int) -> None:
+        """Write what joining processes read."""
+        lines = "".join(f"{key} {value}\n" for key, value in options.items())
+        (self.path / "options").write_text(lines, encoding="ascii")
+
+    def environment(self, base: Mapping[str, str]) -> dict[str, str]:
+        """``base`` with what makes every Python started in it join this session."""
+        env = dict(base)
+        entries = env.get("PYTHONPATH", "").split(os.pathsep)
+        others = [entry for entry in entries if entry and entry != str(_BOOT)]
+        env["PYTHONPATH"] = os.pathsep.join([str(_BOOT), *others])
+        env[ENVIRONMENT] = str(self.path)
+        return env
+
+    def arenas(self) -> list[Path]:
+        """Arenas that have appeared since the last call."""
+        return sorted(self._news(".arena"), key=lambda path: path.stat().st_mtime_ns)
+
+    def refusals(self) -> list[Refusal]:
+        """Refusals that have appeared since the last call."""
+        found = []
+        for path in self._news(".refused"):
+            text = path.read_text(encoding="utf-8", errors="replace")
+            executable, _, reason = text.partition("\n")
+            found.append(Refusal(int(path.name.split(".")[0]), executable, reason))
+        return found
+
+    def forget(self, path: Path) -> None:
+        """Report an arena again at the next call: it was not ready yet."""
+        self._known.discard(path.name)
+
+    def close(self) -> None:
+        """Remove the folder. Processes that are still mapped to an arena keep their memory."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    def _news(self, suffix: str) -> Iterator[Path]:
+        with os.scandir(self.path) as entries:
+            for entry in entries:
+                if entry.name.endswith(suffix) and entry.name not in self._known:
+                    self._known.add(entry.name)
+                    yield Path(entry.path)
+
+
+def without_session(env: Mapping[str, str]) -> dict[str, str]:
+    """``env`` with nothing of a recording in it, for processes that must stay out."""
+    clean = {key: value for key, value in env.items() if key != ENVIRONMENT}
+    entries = clean.pop("PYTHONPATH", "").split(os.pathsep)
+    others = [entry for entry in entries if entry and entry != str(_BOOT)]
+    if others:
+        clean["PYTHONPATH"] = os.pathsep.join(others)
+    return clean
+
+
+def _root() -> Path:
+    """This user's folder for sessions.
+
+    Raises:
+        GiltraceError: it cannot be made, or is not this user's alone.
+    """
+    base = Path("/dev/shm")
+    if not os.access(base, os.W_OK | os.X_OK):
+        base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
+    root = base / f"giltrace-{os.getuid()}"
+    try:
+        root.mkdir(mode=0o700, exist_ok=True)
+        status = root.lstat()
+    except OSError as error:
+        raise _no_room(base, error) from None
+    # In a folder that everyone can write to, someone else may have been there first.
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise GiltraceError(
+            f"{root} is not a folder that only you can read and write",
+            f"Remove it, or find out who made it: ls -ld {root}",
+        )
+    return root
+
+
+def _sweep(root: Path) -> None:
+    """Remove what recorders that were killed have left, once nobody writes there any more."""
+    for folder in root.iterdir():
+        owner = folder.name.split("-")[0]
+        pids = [owner, *(path.name.split(".")[0] for path in folder.glob("*.arena"))]
+        try:
+            options = (folder / "options").read_text(encoding="ascii").split()
+            pids.append(options[options.index("recorder") + 1])
+        except (OSError, ValueError, IndexError):
+            pass
+        if not any(Path("/proc", pid).exists() for pid in pids):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _no_room(where: Path, error: OSError) -> GiltraceError:
+    return GiltraceError(
+        f"cannot make a folder for the recording in {where}: {error.strerror}",
+        "Free some space there, or set XDG_RUNTIME_DIR to a folder of your own.",
+    )

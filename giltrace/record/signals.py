@@ -1,0 +1,46 @@
+"""Signals that reach the recorder but are meant for the target."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+
+# asm-generic/siginfo.h: sent by the kernel, as Ctrl-C on a terminal is. The target is in the
+# same foreground process group and has had that one already.
+_SI_KERNEL = 0x80
+
+_FOR_THE_TARGET = frozenset(
+    {
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+    }
+)
+_WAKING = _FOR_THE_TARGET | {signal.SIGCHLD}
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[set[int]]:
+    """Block what `pass_on` takes; gives the mask as it was, for the target."""
+    # Ignored (as some parents leave it), it would reap the target behind our back.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _WAKING)
+    try:
+        yield {int(number) for number in mask}
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+def pass_on(pid: int, timeout_s: float) -> None:
+    """Wait for a signal or ``timeout_s``; hand what came to process ``pid``, our child."""
+    info = signal.sigtimedwait(_WAKING, timeout_s)
+    while info is not None:
+        if info.si_signo in _FOR_THE_TARGET and info.si_code != _SI_KERNEL:
+            # Not reaped yet, so the id is still the child's.
+            os.kill(pid, info.si_signo)
+        info = signal.sigtimedwait(_WAKING, 0)

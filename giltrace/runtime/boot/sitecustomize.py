@@ -1,0 +1,56 @@
+"""Runs at the start of every Python that inherits a recording, then gets out of the way.
+
+``giltrace record`` puts the folder of this file at the front of PYTHONPATH. No ``import giltrace``
+at the top: this Python may be one in which giltrace is not installed.
+"""
+
+import os
+import sys
+
+
+def _refuse(session, reason):
+    """Leave word for the recorder; the target goes on as if nothing had happened."""
+    try:
+        path = os.path.join(session, "%d.refused" % os.getpid())
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+        fd = os.open(path, flags, 0o600)
+    except OSError:
+        return
+    try:
+        os.write(fd, ("%s\n%s" % (sys.executable, reason)).encode("utf-8", "backslashreplace"))
+    finally:
+        os.close(fd)
+
+
+def _join():
+    session = os.environ.get("GILTRACE_SESSION", "")
+    if not os.path.isdir(session):
+        return  # the recording is over
+    try:
+        from giltrace.runtime import bootstrap
+    except ImportError as error:
+        _refuse(session, "missing: %s" % error)
+        return
+    try:
+        bootstrap.join(session)
+    except Exception as error:  # whatever it is, it is not the target's
+        _refuse(session, "%s" % error)
+
+
+def _step_aside():
+    """Leave sys.path as it would be without us, and run the sitecustomize we stand before."""
+    here = os.path.dirname(os.path.abspath(__file__))
+    sys.path[:] = [entry for entry in sys.path if os.path.abspath(entry or ".") != here]
+    sys.path_importer_cache.pop(here, None)
+    ours = sys.modules.pop("sitecustomize", None)
+    try:
+        import sitecustomize  # noqa: F401
+    except ImportError as error:
+        if error.name != "sitecustomize":
+            raise
+        if ours is not None:
+            sys.modules["sitecustomize"] = ours
+
+
+_join()
+_step_aside()
