@@ -154,7 +154,7 @@ static gt_slot_t *slot_claim(const gt_arena_t *arena, uint32_t tid, uint64_t now
         atomic_store_explicit(&slot->first, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->lost, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->name_seq, 0, memory_order_relaxed);
-        slot->name_len = 0;
+        atomic_store_explicit(&slot->name_len, 0, memory_order_relaxed);
         slot->start_ns = now_ns;
         slot->read_chunk = 0;
         slot->read_count = 0;
@@ -211,18 +211,25 @@ void gt_slot_set_name(gt_slot_t *slot, const char *name, size_t length)
         length = GT_NAME_BYTES;
     atomic_store_explicit(&slot->name_seq, seq + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
-    memcpy(slot->name, name, length);
-    slot->name_len = (uint32_t)length;
+    for (size_t at = 0; at < length; at += sizeof(uint64_t)) {
+        uint64_t word = 0;
+        memcpy(&word, name + at, length - at < sizeof word ? length - at : sizeof word);
+        atomic_store_explicit(&slot->name[at / sizeof word], word, memory_order_relaxed);
+    }
+    atomic_store_explicit(&slot->name_len, (uint32_t)length, memory_order_relaxed);
     atomic_store_explicit(&slot->name_seq, seq + 2, memory_order_release);
 }
 
 bool gt_slot_get_name(const gt_slot_t *slot, char *out, uint32_t *length)
 {
     uint32_t seq = atomic_load_explicit(&slot->name_seq, memory_order_acquire);
-    uint32_t n = slot->name_len;
+    uint32_t n = atomic_load_explicit(&slot->name_len, memory_order_relaxed);
     if (seq % 2 != 0 || n > GT_NAME_BYTES)
         return false;
-    memcpy(out, slot->name, n);
+    for (size_t at = 0; at < n; at += sizeof(uint64_t)) {
+        uint64_t word = atomic_load_explicit(&slot->name[at / sizeof word], memory_order_relaxed);
+        memcpy(out + at, &word, sizeof word);
+    }
     *length = n;
     atomic_thread_fence(memory_order_acquire);
     return atomic_load_explicit(&slot->name_seq, memory_order_relaxed) == seq;

@@ -56,9 +56,9 @@ typedef struct {
     uint64_t start_ns;
     _Atomic uint64_t lost;     /* events of this thread that found no room */
     _Atomic uint32_t name_seq; /* odd while the name is being written */
-    uint32_t name_len;
+    _Atomic uint32_t name_len;
     char reserved[24];
-    char name[GT_NAME_BYTES]; /* UTF-8, not terminated */
+    _Atomic uint64_t name[GT_NAME_BYTES / 8]; /* UTF-8; read while being written, so by words */
     /* consumer */
     uint32_t read_chunk; /* index + 1; 0: nothing read yet */
     uint32_t read_count; /* events already taken from it */

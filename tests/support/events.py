@@ -1,0 +1,33 @@
+"""Reading raw event bytes in tests, independently of the package's own reader."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+KINDS = {1: "acquire", 2: "release", 3: "wait", 4: "drop_request", 5: "frame", 6: "lost"}
+
+
+class Event(NamedTuple):
+    """One event; ``payload`` as in the format's description."""
+
+    slot: int
+    ts: int
+    kind: str
+    flags: int
+    gil: int
+    payload: int
+
+
+def decode(runs: list[tuple[int, int]], raw: bytes) -> list[Event]:
+    """Events of a drain, run by run."""
+    return list(_decode(runs, raw))
+
+
+def _decode(runs: list[tuple[int, int]], raw: bytes) -> Iterator[Event]:
+    words = struct.iter_unpack("<QQ", raw)
+    for slot, count in runs:
+        for _ in range(count):
+            ts, data = next(words)
+            yield Event(slot, ts, KINDS[data & 15], data >> 4 & 15, data >> 8 & 255, data >> 16)
