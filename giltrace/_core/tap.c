@@ -7,18 +7,21 @@
 #include "got.h"
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
-/* One GIL. Guarded by its own gil->mutex, except `cond`, which hooks compare first. */
+/* One GIL. Guarded by its own gil->mutex, except the two addresses that hooks compare. The
+ * memory these point to may be gone: an interpreter's end leaves its GIL without a word
+ * (Python/pylifecycle.c: finalize_interp_delete), so only the main one's is ever touched. */
 typedef struct {
     _Alignas(GT_CACHE_LINE) _Atomic(pthread_cond_t *) cond;
     _Atomic(pthread_cond_t *) switch_cond;
-    pthread_mutex_t *mutex;
-    const gt_arena_t *arena; /* NULL: not recording */
+    _Atomic(const gt_arena_t *) arena; /* NULL: not recording */
+    _Atomic uint32_t busy;             /* a hook is recording; not kept for the main GIL */
     gt_gil_row_t *row;
     unsigned index;      /* of the row, and in events */
     bool held;           /* as far as seen; true until a release says otherwise */
@@ -41,7 +44,9 @@ typedef struct {
 
 static _Thread_local self_t self __attribute__((tls_model("initial-exec")));
 
+/* The first is the main interpreter's. */
 static gil_t gils[GT_MAX_GILS];
+static pthread_mutex_t *main_mutex;
 static _Atomic uint32_t n_gils; /* entries ever used */
 static pthread_mutex_t registry = PTHREAD_MUTEX_INITIALIZER; /* never taken inside take/drop_gil */
 
@@ -59,15 +64,13 @@ static int hook_cond_signal(pthread_cond_t *cond);
 static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                                const struct timespec *deadline);
 static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
-static int hook_cond_destroy(pthread_cond_t *cond);
 
 /* Every function the tap stands in front of, in one place. */
-enum { SIGNAL, TIMEDWAIT, INIT, DESTROY, N_PATCHES };
+enum { SIGNAL, TIMEDWAIT, INIT, N_PATCHES };
 static gt_patch_t patches[N_PATCHES] = {
     [SIGNAL] = {.symbol = "pthread_cond_signal", .hook = (void *)hook_cond_signal},
     [TIMEDWAIT] = {.symbol = "pthread_cond_timedwait", .hook = (void *)hook_cond_timedwait},
     [INIT] = {.symbol = "pthread_cond_init", .hook = (void *)hook_cond_init},
-    [DESTROY] = {.symbol = "pthread_cond_destroy", .hook = (void *)hook_cond_destroy},
 };
 
 static bool fail(gt_error_t *error, const char *message)
@@ -84,6 +87,27 @@ uint64_t gt_now_ns(void)
 }
 
 /* --- Recording: everything here runs with a GIL's mutex held ------------------------- */
+
+/* The arena to record into, or NULL. Until leave() it stays mapped: gt_tap_stop() takes the
+ * main GIL's mutex, which this hook holds, and waits for the others to be no longer busy. */
+static inline const gt_arena_t *enter(gil_t *gil)
+{
+    if (gil == gils)
+        return atomic_load_explicit(&gil->arena, memory_order_relaxed);
+    if (atomic_load_explicit(&gil->arena, memory_order_relaxed) == NULL)
+        return NULL;
+    atomic_store(&gil->busy, 1);
+    const gt_arena_t *arena = atomic_load(&gil->arena);
+    if (arena == NULL)
+        atomic_store(&gil->busy, 0);
+    return arena;
+}
+
+static inline void leave(gil_t *gil)
+{
+    if (gil != gils)
+        atomic_store_explicit(&gil->busy, 0, memory_order_release);
+}
 
 /* First event of this thread in this recording. */
 static bool attach(const gt_arena_t *arena, uint64_t now_ns)
@@ -117,13 +141,13 @@ static inline bool writable(const gt_arena_t *arena, uint64_t now_ns)
     return attach(arena, now_ns);
 }
 
-static inline void push(const gil_t *gil, uint64_t ts, gt_kind_t kind, unsigned flags,
-                        uint64_t payload)
+static inline void push(const gt_arena_t *arena, const gil_t *gil, uint64_t ts, gt_kind_t kind,
+                        unsigned flags, uint64_t payload)
 {
-    gt_push(gil->arena, &self.writer, ts, gt_event_data(kind, flags, gil->index, payload));
+    gt_push(arena, &self.writer, ts, gt_event_data(kind, flags, gil->index, payload));
 }
 
-static void record_acquire(gil_t *gil, uint64_t ts, unsigned flags)
+static void record_acquire(const gt_arena_t *arena, gil_t *gil, uint64_t ts, unsigned flags)
 {
     gt_gil_row_t *row = gil->row;
     gil->tenure++;
@@ -135,12 +159,12 @@ static void record_acquire(gil_t *gil, uint64_t ts, unsigned flags)
     gil->acquired_ns = ts;
     atomic_store_explicit(&row->acquires, gil->tenure, memory_order_relaxed);
     atomic_store_explicit(&row->held_since_ns, ts, memory_order_relaxed);
-    if (writable(gil->arena, ts))
-        push(gil, ts, GT_ACQUIRE, flags, gil->tenure);
+    if (writable(arena, ts))
+        push(arena, gil, ts, GT_ACQUIRE, flags, gil->tenure);
     self.waiting = false;
 }
 
-static void record_release(gil_t *gil, uint64_t ts, unsigned flags)
+static void record_release(const gt_arena_t *arena, gil_t *gil, uint64_t ts, unsigned flags)
 {
     gt_gil_row_t *row = gil->row;
     if (gil->held && gil->acquired_ns != 0) {
@@ -151,16 +175,16 @@ static void record_release(gil_t *gil, uint64_t ts, unsigned flags)
     atomic_store_explicit(&row->held_since_ns, 0, memory_order_relaxed);
     if (atomic_load_explicit(&row->interpreter, memory_order_relaxed) < 0)
         atomic_store_explicit(&row->interpreter, gt_frames_interpreter(), memory_order_relaxed);
-    if (!writable(gil->arena, ts))
+    if (!writable(arena, ts))
         return;
     gt_frame_word_t words[GT_MAX_STACK + 1];
     bool at_check;
-    size_t n = gt_frames_describe(gil->arena, words, stack_depth, &at_check);
+    size_t n = gt_frames_describe(arena, words, stack_depth, &at_check);
     words[n] = 0;
     flags |= at_check ? GT_FLAG_AT_CHECK : 0;
-    push(gil, ts, GT_RELEASE, flags, n != 0 ? words[0] : gt_frame_word(0, GT_LASTI_UNKNOWN));
+    push(arena, gil, ts, GT_RELEASE, flags, n != 0 ? words[0] : gt_frame_word(0, GT_LASTI_UNKNOWN));
     for (size_t i = 1; i < n; i += 2)
-        push(gil, words[i + 1], GT_FRAME, 0, words[i]);
+        push(arena, gil, words[i + 1], GT_FRAME, 0, words[i]);
 }
 
 /* The deadline was computed some 100 ns ago, unless we were descheduled in between: a value
@@ -192,14 +216,35 @@ static inline gil_t *find(const pthread_cond_t *cond, bool *is_switch)
 static int hook_cond_signal(pthread_cond_t *cond)
 {
     bool acquired;
+    const gt_arena_t *arena;
     gil_t *gil = find(cond, &acquired);
-    if (gil != NULL && gil->arena != NULL) {
+    if (gil != NULL && (arena = enter(gil)) != NULL) {
         if (acquired)
-            record_acquire(gil, gt_now_ns(), 0);
+            record_acquire(arena, gil, gt_now_ns(), 0);
         else
-            record_release(gil, gt_now_ns(), 0);
+            record_release(arena, gil, gt_now_ns(), 0);
+        leave(gil);
     }
     return ((int (*)(pthread_cond_t *))patches[SIGNAL].real)(cond);
+}
+
+/* take_gil() waits in rounds; the wait began with the first. */
+static void record_wait(const gt_arena_t *arena, gil_t *gil, const struct timespec *deadline)
+{
+    uint64_t ts = gt_now_ns();
+    record_interval(gil, ts, deadline);
+    if (writable(arena, ts) && !self.waiting) {
+        push(arena, gil, ts, GT_WAIT, 0, gil->tenure);
+        self.waiting = true;
+    }
+}
+
+static void record_request(const gt_arena_t *arena, gil_t *gil)
+{
+    uint64_t ts = gt_now_ns();
+    atomic_fetch_add_explicit(&gil->row->drop_requests, 1, memory_order_relaxed);
+    if (writable(arena, ts))
+        push(arena, gil, ts, GT_DROP_REQUEST, 0, gil->tenure);
 }
 
 static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
@@ -209,32 +254,28 @@ static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
         (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
             patches[TIMEDWAIT].real;
     bool is_switch;
+    const gt_arena_t *arena;
     gil_t *gil = find(cond, &is_switch);
-    if (gil == NULL || gil->arena == NULL)
+    if (gil == NULL || (arena = enter(gil)) == NULL)
         return real(cond, mutex, deadline);
-    uint64_t ts = gt_now_ns();
-    record_interval(gil, ts, deadline);
-    /* take_gil() waits in rounds; the wait began with the first. */
-    if (writable(gil->arena, ts) && !self.waiting) {
-        push(gil, ts, GT_WAIT, 0, gil->tenure);
-        self.waiting = true;
-    }
+    record_wait(arena, gil, deadline);
     uint64_t switches = gil->switches;
+    leave(gil);
     int result = real(cond, mutex, deadline);
     /* As in take_gil(): a time-out becomes a drop request only if the GIL is held and has
-     * not changed hands during this round. gil->arena is read again: recording may have
-     * stopped meanwhile, and gil->mutex is ours once more. */
-    if (result == ETIMEDOUT && gil->arena != NULL && gil->held && gil->switches == switches) {
-        ts = gt_now_ns();
-        atomic_fetch_add_explicit(&gil->row->drop_requests, 1, memory_order_relaxed);
-        if (writable(gil->arena, ts))
-            push(gil, ts, GT_DROP_REQUEST, 0, gil->tenure);
+     * not changed hands during this round. Recording may have stopped meanwhile. */
+    if (result == ETIMEDOUT && (arena = enter(gil)) != NULL) {
+        if (gil->held && gil->switches == switches)
+            record_request(arena, gil);
+        leave(gil);
     }
     return result;
 }
 
 /* --- Interpreters with a GIL of their own -------------------------------------------- */
 
+/* Give the GIL a row and begin to record it; for all but the main one this is the last step,
+ * since its hooks may be running. Context: registry held. */
 static void gil_record_into(gil_t *gil, const gt_arena_t *arena)
 {
     if (next_row >= GT_MAX_GILS) {
@@ -244,15 +285,23 @@ static void gil_record_into(gil_t *gil, const gt_arena_t *arena)
     gil->index = next_row++;
     gil->row = &arena->gils[gil->index];
     gil->row->created_ns = gt_now_ns();
-    atomic_store(&gil->row->interpreter, gil->index == 0 ? 0 : -1);
+    atomic_store(&gil->row->interpreter, gil == gils ? 0 : -1);
     atomic_store_explicit(&gil->row->used, 1, memory_order_release);
     gil->held = true;
     gil->tenure = gil->switches = gil->acquired_ns = 0;
     gil->last = NULL;
-    gil->arena = arena;
+    atomic_store(&gil->arena, arena);
 }
 
-static void gil_register(pthread_mutex_t *mutex)
+static void gil_forget(gil_t *gil)
+{
+    atomic_store(&gil->switch_cond, NULL);
+    atomic_store(&gil->cond, NULL);
+    atomic_store(&gil->arena, NULL);
+}
+
+/* Context: registry held. */
+static void gil_register(char *mutex)
 {
     uint32_t i = 0, n = atomic_load(&n_gils);
     while (i < n && atomic_load(&gils[i].cond) != NULL)
@@ -262,47 +311,34 @@ static void gil_register(pthread_mutex_t *mutex)
             atomic_fetch_add(&active->header->gils_unseen, 1);
         return;
     }
-    gil_t *gil = &gils[i];
-    gil->mutex = mutex;
-    gil->arena = NULL;
     if (active != NULL)
-        gil_record_into(gil, active);
-    atomic_store(&gil->switch_cond, (pthread_cond_t *)((char *)mutex + switch_cond_offset));
-    atomic_store(&gil->cond, (pthread_cond_t *)((char *)mutex + cond_offset));
+        gil_record_into(&gils[i], active);
+    atomic_store(&gils[i].switch_cond, (pthread_cond_t *)(mutex + switch_cond_offset));
+    atomic_store(&gils[i].cond, (pthread_cond_t *)(mutex + cond_offset));
     if (i == n)
         atomic_store_explicit(&n_gils, n + 1, memory_order_release);
 }
 
 /* create_gil() initialises gil->cond and then gil->switch_cond: two condition variables at
- * the distance calibration found are a new GIL. After fork the interpreter creates its GIL
- * again in place, which is no news. */
+ * the distance calibration found are a new GIL, also where one that has ended had been.
+ * Only the main one is made anew in place: after a fork, which is no news. */
 static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
 {
     char *before = (char *)self.last_init;
-    bool is_switch;
-    if (before != NULL && (char *)cond - before == switch_cond_offset - cond_offset &&
-        find(cond, &is_switch) == NULL) {
-        pthread_mutex_lock(&registry);
-        gil_register((pthread_mutex_t *)(before - cond_offset));
-        pthread_mutex_unlock(&registry);
+    if (before != NULL && (char *)cond - before == switch_cond_offset - cond_offset) {
+        bool is_switch;
+        gil_t *old = find(cond, &is_switch);
+        if (old != gils) {
+            pthread_mutex_lock(&registry);
+            if (old != NULL)
+                gil_forget(old);
+            gil_register(before - cond_offset);
+            pthread_mutex_unlock(&registry);
+        }
     }
     self.last_init = cond;
     return ((int (*)(pthread_cond_t *, const pthread_condattr_t *))patches[INIT].real)(cond,
                                                                                       attributes);
-}
-
-static int hook_cond_destroy(pthread_cond_t *cond)
-{
-    bool is_switch;
-    gil_t *gil = find(cond, &is_switch);
-    if (gil != NULL) {
-        pthread_mutex_lock(&registry);
-        gil->arena = NULL;
-        atomic_store(&gil->switch_cond, NULL);
-        atomic_store(&gil->cond, NULL);
-        pthread_mutex_unlock(&registry);
-    }
-    return ((int (*)(pthread_cond_t *))patches[DESTROY].real)(cond);
 }
 
 /* --- Calibration --------------------------------------------------------------------- */
@@ -464,9 +500,10 @@ bool gt_tap_install(gt_error_t *error)
         if (!gt_patch_prepare(&patches[i], &image))
             return fail(error, "the interpreter does not import every condition variable "
                                "function that the tap needs");
-    memset(gils, 0, sizeof gils);
-    atomic_store(&n_gils, 0);
     pthread_mutex_lock(&registry);
+    for (uint32_t i = 0; i < atomic_load(&n_gils); i++)
+        gil_forget(&gils[i]); /* of interpreters that came and went unseen since */
+    main_mutex = found.object[0];
     gil_register(found.object[0]);
     pthread_mutex_unlock(&registry);
     installed = true;
@@ -499,38 +536,41 @@ bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
     pthread_mutex_lock(&registry);
     next_row = 0;
     active = arena;
-    for (uint32_t i = 0; i < atomic_load(&n_gils); i++) {
-        if (atomic_load(&gils[i].cond) == NULL)
-            continue;
-        pthread_mutex_lock(gils[i].mutex);
-        gil_record_into(&gils[i], arena);
-        if (i == 0) /* calibration registered the main interpreter's first; we hold it */
-            record_acquire(&gils[i], gt_now_ns(), GT_FLAG_SYNTHETIC);
-        pthread_mutex_unlock(gils[i].mutex);
-    }
+    pthread_mutex_lock(main_mutex);
+    gil_record_into(&gils[0], arena);
+    record_acquire(arena, &gils[0], gt_now_ns(), GT_FLAG_SYNTHETIC); /* we hold it */
+    pthread_mutex_unlock(main_mutex);
+    for (uint32_t i = 1; i < atomic_load(&n_gils); i++)
+        if (atomic_load(&gils[i].cond) != NULL)
+            gil_record_into(&gils[i], arena);
     pthread_mutex_unlock(&registry);
     return true;
+}
+
+static void stop_recording(void)
+{
+    const gt_arena_t *arena = active;
+    pthread_mutex_lock(&registry);
+    active = NULL;
+    pthread_mutex_lock(main_mutex);
+    if (gils[0].held && gils[0].last == &self)
+        record_release(arena, &gils[0], gt_now_ns(), GT_FLAG_SYNTHETIC);
+    atomic_store(&gils[0].arena, NULL);
+    pthread_mutex_unlock(main_mutex);
+    for (uint32_t i = 1; i < atomic_load(&n_gils); i++) {
+        atomic_store(&gils[i].arena, NULL);
+        while (atomic_load(&gils[i].busy))
+            sched_yield(); /* some hundred nanoseconds of another interpreter's thread */
+    }
+    atomic_store(&arena->header->stop_ns, gt_now_ns());
+    pthread_mutex_unlock(&registry);
+    self.writer = (gt_writer_t){0};
 }
 
 void gt_tap_stop(void)
 {
     if (active != NULL) {
-        pthread_mutex_lock(&registry);
-        const gt_arena_t *arena = active;
-        active = NULL;
-        for (uint32_t i = 0; i < atomic_load(&n_gils); i++) {
-            gil_t *gil = &gils[i];
-            if (atomic_load(&gil->cond) == NULL)
-                continue;
-            pthread_mutex_lock(gil->mutex);
-            if (gil->arena != NULL && gil->held && gil->last == &self)
-                record_release(gil, gt_now_ns(), GT_FLAG_SYNTHETIC);
-            gil->arena = NULL;
-            pthread_mutex_unlock(gil->mutex);
-        }
-        atomic_store(&arena->header->stop_ns, gt_now_ns());
-        pthread_mutex_unlock(&registry);
-        self.writer = (gt_writer_t){0};
+        stop_recording();
         gt_frames_reset();
     }
     if (installed)
@@ -587,13 +627,11 @@ static void fork_parent(void)
  * thread, and CPython makes its GIL anew at the same address, so nothing needs a lock. */
 static void fork_child(void)
 {
-    for (uint32_t i = 0; i < GT_MAX_GILS; i++) {
-        gils[i].arena = NULL;
-        if (i > 0) {
-            atomic_store(&gils[i].switch_cond, NULL);
-            atomic_store(&gils[i].cond, NULL);
-        }
+    for (uint32_t i = 1; i < GT_MAX_GILS; i++) {
+        gil_forget(&gils[i]);
+        atomic_store(&gils[i].busy, 0);
     }
+    atomic_store(&gils[0].arena, NULL);
     active = NULL;
     self = (self_t){0};
     atomic_fetch_add(&epoch, 1);

@@ -60,6 +60,7 @@ class ProcessDrain:
         self._slots: dict[int, tuple[int, int]] = {}  # slot -> (tid, start_ns)
         self._unnamed: set[int] = set()
         self._next_thread = 0
+        self._gils: set[int] = set()
         self._intervals: dict[int, int] = {}
         self._held: tuple[int, int] = (self.start_ns, 0)
         self._pending: list[bytes] = []
@@ -124,6 +125,7 @@ class ProcessDrain:
         now = time.monotonic_ns()
         while self.poll():
             pass
+        self._take_gils(last=True)
         self._write_events()
         totals = self._reader.totals()
         self.lost_events = totals["lost_events"] + self._lost_by_ended
@@ -145,13 +147,13 @@ class ProcessDrain:
             return not os.path.exists(f"/proc/{self.pid}")
         return bool(select.select([self._pidfd], [], [], 0)[0])
 
-    def _take_gils(self) -> None:
+    def _take_gils(self, *, last: bool = False) -> None:
         for index, created_ns, interval_us, interpreter, *_ in self._reader.gils():
-            known = self._intervals.get(index)
-            if known is None:
-                self._intervals[index] = 0
+            # Whose GIL it is shows only when it is first let go.
+            if index not in self._gils and (interpreter >= 0 or last):
+                self._gils.add(index)
                 self._writer.write(GilInfo(self.index, index, max(0, interpreter), created_ns))
-            if interval_us and interval_us != known:
+            if interval_us and interval_us != self._intervals.get(index):
                 self._intervals[index] = interval_us
                 self._writer.write(
                     SwitchInterval(self.index, index, time.monotonic_ns(), interval_us * 1000)
