@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from giltrace.cli import diagnostics
+from giltrace.cli import diagnostics, output
 from giltrace.cli.diagnostics import ExitCode
 
 if TYPE_CHECKING:
     from giltrace.record.run import Outcome
+
+_ROWS = 5
 
 
 @click.command(
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 @click.option(
     "-o",
     "--output",
+    "path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
     help="The capture to write.  [default: NAME-PID.giltrace]",
@@ -56,7 +60,7 @@ if TYPE_CHECKING:
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET...")
 def record(
-    output: Path | None,
+    path: Path | None,
     force: bool,
     duration_s: float | None,
     stacks: int,
@@ -86,7 +90,7 @@ def record(
         raise click.NoSuchOption(target[0])
     resolved = resolve(target)
     options = Options(
-        output=output or Path(f"{resolved.label}-{os.getpid()}.giltrace"),
+        output=path or Path(f"{resolved.label}-{os.getpid()}.giltrace"),
         force=force,
         duration_s=duration_s,
         stacks=stacks,
@@ -96,7 +100,7 @@ def record(
     return _conclude(outcome, options.output, quiet=quiet)
 
 
-def _conclude(outcome: Outcome, output: Path, *, quiet: bool) -> int:
+def _conclude(outcome: Outcome, capture: Path, *, quiet: bool) -> int:
     """Say how it went and explain the capture; returns the exit code."""
     for note in outcome.notes:
         diagnostics.warn(note)
@@ -104,13 +108,26 @@ def _conclude(outcome: Outcome, output: Path, *, quiet: bool) -> int:
         diagnostics.error(outcome.failure.message, outcome.failure.hint)
         return outcome.exit_code or ExitCode.ERROR
     if not quiet:
-        _explain(output)
+        _explain(capture)
         diagnostics.say(
-            f"{outcome.events:,} events, {outcome.capture_bytes / 1e6:.1f} MB: {output}\n"
-            f"See more: giltrace report {output}"
+            f"\n{outcome.events:,} events, {outcome.capture_bytes / 1e6:.1f} MB: {capture}\n"
+            f"More of it: giltrace report {capture}"
         )
     return outcome.exit_code
 
 
-def _explain(output: Path) -> None:
-    raise NotImplementedError
+def _explain(capture: Path) -> None:
+    """Write to stderr what `giltrace report` writes to stdout: that one is the target's."""
+    from giltrace.model import load
+    from giltrace.report import terminal
+
+    if output.is_terminal(sys.stderr):
+        diagnostics.say("")  # whatever the target wrote last
+    diagnostics.say(
+        terminal.render(
+            load(capture),
+            top=_ROWS,
+            width=output.width(sys.stderr),
+            colour=output.coloured(sys.stderr),
+        ).rstrip("\n")
+    )

@@ -1,0 +1,40 @@
+"""See who holds the GIL, who waits for it and why: a GIL profiler for CPython.
+
+Importing this package imports nothing else: it is also imported inside the programs under
+measurement. Every public name is fetched from its module when it is first used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from giltrace._version import __version__
+
+if TYPE_CHECKING:
+    from giltrace.model.builder import load
+    from giltrace.model.trace import Trace
+    from giltrace.record.recorder import Recorder
+
+__all__ = ["Recorder", "Trace", "__version__", "load"]
+
+_HOMES = {
+    "Recorder": "giltrace.record.recorder",
+    "Trace": "giltrace.model.trace",
+    "load": "giltrace.model.builder",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # Even importlib waits until it is needed.
+    from importlib import import_module
+
+    value = getattr(import_module(home), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,1 @@
+"""The ``giltrace`` command: one module per subcommand, imported when it is run."""

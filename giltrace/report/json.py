@@ -1,0 +1,151 @@
+"""The report as one JSON object, for programs."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any, Final
+
+from giltrace.analysis.blame import BlameRow, table
+from giltrace.analysis.summary import GilSummary, ThreadSummary, summarise
+from giltrace.model import Place, Process, Trace
+from giltrace.report.labels import Labels
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def render(trace: Trace, *, top: int | None = None) -> str:
+    """The object of `as_object` as ASCII text that ends with a line feed."""
+    return json.dumps(as_object(trace, top=top), indent=2) + "\n"
+
+
+def as_object(trace: Trace, *, top: int | None = None) -> dict[str, Any]:
+    """The report as what `json.dumps` takes.
+
+    All times are integer nanoseconds; ``utilisation`` and ``contention`` go from 0 to 1. In blame,
+    ``waiter`` and ``holder`` are called as in the report for people, with their ids beside that.
+
+    Args:
+        trace: what to report.
+        top: rows of ``blame`` at most; None for all.
+    """
+    summary = summarise(trace)
+    labels = Labels(trace)
+    return {
+        "capture": _capture(trace),
+        "gils": [_gil(one, trace) for one in summary.gils],
+        "threads": [_thread(one, trace, labels) for one in summary.threads],
+        "blame": [_blame(row, trace, labels) for row in table(trace)[:top]],
+    }
+
+
+def _capture(trace: Trace) -> dict[str, Any]:
+    # The process that a reader means by "the" process: the first that was recorded.
+    first = trace.processes[0] if trace.processes else None
+    end = trace.end
+    return {
+        "giltrace": text(trace.session.giltrace),
+        "argv": [text(word) for word in trace.session.argv],
+        "host": text(trace.session.host),
+        "platform": text(trace.session.platform),
+        "started_unix_ns": trace.session.started_unix_ns,
+        "python": text(first.python) if first else None,
+        "implementation": text(first.implementation) if first else None,
+        "backend": text(first.backend) if first else None,
+        "gil_enabled": first.gil_enabled if first else None,
+        "switch_interval_ns": first.switch_interval_ns if first else None,
+        "start_ns": trace.start_ns,
+        "end_ns": trace.end_ns,
+        "lost_events": trace.lost_events,
+        "complete": end is not None and not trace.loss.bytes_skipped,
+        "exit_code": end.exit_code if end else None,
+        "signal": end.signal if end else None,
+        "notes": [text(note) for note in trace.notes],
+        "processes": [_process(process) for process in trace.processes],
+    }
+
+
+def _process(process: Process) -> dict[str, Any]:
+    return {
+        "pid": process.pid,
+        "ppid": process.ppid,
+        "argv": [text(word) for word in process.argv],
+        "executable": text(process.executable),
+        "python": text(process.python),
+        "implementation": text(process.implementation),
+        "backend": text(process.backend),
+        "gil_enabled": process.gil_enabled,
+        "start_ns": process.start_ns,
+        "end_ns": process.end_ns,
+        "lost_events": process.lost_events,
+    }
+
+
+def _gil(one: GilSummary, trace: Trace) -> dict[str, Any]:
+    gil = trace.gils[one.gil]
+    return {
+        "pid": trace.processes[gil.process].pid,
+        "interpreter": gil.interpreter,
+        "switch_interval_ns": gil.switch_interval_ns,
+        "wall_ns": one.wall_ns,
+        "held_ns": one.held_ns,
+        "wait_ns": one.wait_ns,
+        "utilisation": one.utilisation,
+        "contention": one.contention,
+        "acquires": one.acquires,
+        "releases": one.releases,
+        "handoffs": one.handoffs,
+        "waits": one.waits,
+        "forced": one.forced,
+        "voluntary": one.voluntary,
+        "unknown": one.unknown,
+        "drop_requests": one.drop_requests,
+    }
+
+
+def _thread(one: ThreadSummary, trace: Trace, labels: Labels) -> dict[str, Any]:
+    thread = trace.threads[one.thread]
+    return {
+        "pid": trace.processes[thread.process].pid,
+        "tid": thread.tid,
+        "name": text(thread.name),
+        "label": labels.thread(one.thread),
+        "start_ns": thread.start_ns,
+        "end_ns": thread.end_ns,
+        "acquires": one.acquires,
+        "hold_ns": one.hold_ns,
+        "wait_ns": one.wait_ns,
+        "off_gil_ns": one.off_gil_ns,
+        "waits": one.waits,
+        "wait_p50_ns": one.wait_p50_ns,
+        "wait_p99_ns": one.wait_p99_ns,
+        "wait_max_ns": one.wait_max_ns,
+        "forced_out": one.forced_out,
+    }
+
+
+def _blame(row: BlameRow, trace: Trace, labels: Labels) -> dict[str, Any]:
+    waiter = trace.threads[row.waiter]
+    holder = None if row.holder is None else trace.threads[row.holder]
+    place: Place | None = trace.places[row.place] if row.place else None
+    return {
+        "pid": trace.processes[waiter.process].pid,
+        "waiter": labels.thread(row.waiter),
+        "waiter_tid": waiter.tid,
+        "holder": None if row.holder is None else labels.thread(row.holder),
+        "holder_tid": holder.tid if holder else None,
+        "where": labels.place(row.place) or None,
+        "filename": text(place.filename) if place else None,
+        "line": place.line if place else None,
+        "qualname": text(place.qualname) if place else None,
+        "wait_ns": row.wait_ns,
+        "waits": row.waits,
+    }
+
+
+def text(raw: str) -> str:
+    """``raw`` with what is no Unicode text replaced by U+FFFD.
+
+    JSON can escape a lone surrogate, but strict readers then refuse the whole document.
+    """
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", raw)

@@ -1,0 +1,67 @@
+"""Timelines that tell one story each, for whatever explains traces."""
+
+from __future__ import annotations
+
+from typing import Final
+
+
+def convoy(messages: int = 4) -> str:
+    """A server that waits a switch interval for each message, because a thread computes."""
+    spin, serve = ["hold 0-6ms at load.py:12 in spin check"], []
+    for start in range(0, 10 * messages, 10):
+        serve.append(f"wait {start + 1}-{start + 6}ms request@{start + 6}ms")
+        serve.append(f"hold {start + 6}-{start + 7}ms at server.py:41 in handle")
+        spin.append(f"wait {start + 6}-{start + 7}ms")
+        spin.append(f"hold {start + 7}-{start + 16}ms at load.py:12 in spin check")
+    spin[-1] = spin[-1].replace(" check", " still")
+    return f"MainThread: {' '.join(serve)}\nThread-1: {' '.join(spin)}"
+
+
+HEALTHY: Final = """
+    MainThread: hold 0-1ms at app.py:5 in main  hold 3-4ms at app.py:7 in main
+    worker:     hold 1.5-2ms at app.py:20 in work
+"""
+
+ONE_THREAD: Final = "MainThread: hold 0-7ms at app.py:5 in main  hold 8-10ms at app.py:9 in main"
+
+EMPTY: Final = "process 100 end=2s"
+
+NO_GIL: Final = "process 100 python=3.14.0 nogil end=2s"
+
+LOST: Final = """
+    process 100 lost=17
+    MainThread: hold 0-7ms at app.py:5 in main lost 17 hold 8-10ms at app.py:5 in main
+"""
+
+UNFINISHED: Final = """
+    process 100 end=none
+    MainThread: hold 0-7ms at app.py:5 in main
+    unfinished
+"""
+
+LONG_HOLD: Final = """
+    C:  hold 0-700ms at regex.py:3 in search check
+    io: wait 1-700ms request@6ms request@11ms hold 700-701ms at server.py:41 in handle
+"""
+
+TURNS: Final = """
+    A: hold 0-5ms at a.py:1 in f check
+    A: wait 5-10ms request@10ms hold 10-15ms at a.py:1 in f check
+    A: wait 15-20ms request@20ms hold 20-25ms at a.py:1 in f check
+    B: wait 0.5-5ms request@5ms hold 5-10ms at b.py:2 in g check
+    B: wait 10-15ms request@15ms hold 15-20ms at b.py:2 in g check
+    B: wait 20-25ms request@25ms hold 25-30ms at b.py:2 in g check
+"""
+
+MILD: Final = """
+    A:  hold 0-900ms at a.py:1 in f  hold 902-2000ms at a.py:1 in f
+    io: wait 899.8-900.1ms hold 900.1-900.2ms at server.py:41 in handle
+"""
+
+TWO_PROCESSES: Final = """
+    process 100
+    worker: hold 0-1ms at app.py:5 in main
+    process 200 ppid=100
+    worker: hold 0-1ms at app.py:5 in main
+    io:     wait 0.5-1ms hold 1-2ms at server.py:41 in handle
+"""
