@@ -101,7 +101,8 @@ class Collector:
         for drain in self.drains[:]:
             drain.stop()
             self._finish(drain, "left running" if _runs(drain.pid) else "ended")
-        self._writer.write(End(time.monotonic_ns(), exit_code, number, reason))
+        end = End(time.monotonic_ns(), exit_code, number, reason, time.process_time_ns())
+        self._writer.write(end)
         self._writer.flush()
 
     def _meet(self) -> None:

@@ -24,6 +24,9 @@ def cycles(n):
         cycle()
 """
 
+# Makes a terminal the controlling one of a new session, then becomes the command.
+LOGIN = "import os, sys; os.login_tty(int(sys.argv[1])); os.execv(sys.argv[2], sys.argv[2:])"
+
 
 def words(process: subprocess.CompletedProcess[str]) -> list[str]:
     """What was said on stderr, line by line."""
@@ -156,9 +159,13 @@ def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
         """,
     )
     output = tmp_path / "out.giltrace"
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.execvpe(sys.executable, command(output, program), environment())
+    terminal, other_side = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", LOGIN, str(other_side), *command(output, program)],
+        pass_fds=[other_side],
+        env=environment(),
+    )
+    os.close(other_side)
     text = b""
     while b"ready" not in text:
         text += os.read(terminal, 1024)
@@ -168,7 +175,8 @@ def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
             text += os.read(terminal, 1024)
     except OSError:
         pass  # the terminal's other side has ended
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5, text
+    os.close(terminal)
+    assert process.wait(30) == 5, text
     assert b"tidying up" in text and b"tidy\r\n" in text
     assert b"Traceback" not in text
     capture = read(output)
@@ -180,9 +188,9 @@ def test_signals_to_the_recorder_are_passed_on(tmp_path: Path, number: signal.Si
     """A signal sent to the recorder alone reaches the target, which decides what it means."""
     code = f"""
     import signal, sys
-    signal.signal({int(number)}, lambda n, _: sys.exit(40 + n))
+    signal.pthread_sigmask(signal.SIG_BLOCK, [{int(number)}])
     print("ready", flush=True)
-    while True: signal.pause()
+    sys.exit(40 + signal.sigwait([{int(number)}]))
     """
     with recording(tmp_path / "out.giltrace", script(tmp_path, code)) as process:
         assert process.stdout is not None

@@ -1,0 +1,1 @@
+"""Benchmarks: scripts that print figures. Nothing here gates; the machine is never quiet."""

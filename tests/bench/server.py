@@ -1,0 +1,61 @@
+"""What recording adds to the demo server, and what the recorder itself costs."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from giltrace.capture import read
+
+_ROUNDS = 7
+_REQUESTS = 4000
+_SCENARIO = (
+    "-m", "giltrace", "scenario", "blocking", "--load", "0",
+    "--requests", str(_REQUESTS), "--sleep-ms", "0", "--json",
+)  # fmt: skip
+
+
+def run() -> Iterator[tuple[str, str, str]]:
+    """Alternate plain and recorded runs of the server, alone and at full speed."""
+    slower, shares, sizes = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(_ROUNDS):
+            plain = _ms_per_request([sys.executable, *_SCENARIO])
+            output = Path(folder, f"{number}.giltrace")
+            recorded = _ms_per_request(
+                [sys.executable, "-m", "giltrace", "record", "-q", "-o", str(output), *_SCENARIO]
+            )
+            slower.append(recorded / plain)
+            events, share = _facts(output)
+            shares.append(share)
+            sizes.append(output.stat().st_size / events)
+    yield (
+        "demo server at full speed, time per request, slow-down",
+        f"{_median(slower):.3f}",
+        "<= 1.03",
+    )
+    yield "  recorder's share of one core, its start included", f"{_median(shares):.1%}", ""
+    yield "  capture, bytes per event", f"{_median(sizes):.1f}", "<= 16"
+
+
+def _ms_per_request(command: list[str]) -> float:
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    return float(json.loads(done.stdout)[0]["ms_per_request"])
+
+
+def _facts(output: Path) -> tuple[int, float]:
+    """Events in the capture, and CPU time of the recorder over the time it recorded."""
+    capture = read(output)
+    assert capture.end is not None
+    wall_ns = capture.end.ts_ns - capture.session.started_ns
+    events = sum(len(events.ts) for events in capture.events.values())
+    return events, capture.end.recorder_cpu_ns / wall_ns
+
+
+def _median(values: list[float]) -> float:
+    return statistics.median(values)
