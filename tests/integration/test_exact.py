@@ -6,6 +6,7 @@ import json
 import statistics
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,9 @@ sys.stdin.readline()
 """
 
 
-def test_same_events_as_uprobes(tmp_path: Path) -> None:
+def test_same_events_as_uprobes(
+    tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
     """Per thread: the same acquires and releases, at the same times."""
     if reason := uprobes.missing():
         pytest.skip(reason)
@@ -82,9 +85,11 @@ def test_same_events_as_uprobes(tmp_path: Path) -> None:
             assert len(mine) == len(theirs) > 0, (tid, kind)
             apart += [abs(a - b) for a, b in zip(mine, theirs, strict=True)]
     apart.sort()
-    print(
+    figures = (
         f"{len(apart)} events: median {statistics.median(apart) / 1000:.1f} us apart, "
         f"99 % within {apart[len(apart) * 99 // 100] / 1000:.1f} us, max {apart[-1] / 1000:.1f} us"
     )
+    record_property("witness", figures)
+    sys.stdout.write(figures + "\n")
     assert statistics.median(apart) <= 5_000
     assert apart[-1] <= 100_000

@@ -200,7 +200,8 @@ def outer():
 outer()
 _core.stop()
 codes = {c[0]: c for c in reader.codes()}
-number, line, filename, qualname, linetable = next(c for c in codes.values() if c[3] == "naïve".encode())
+mine = next(code for code in codes.values() if code[3] == "naïve".encode())
+number, line, filename, _, linetable = mine
 assert (line, filename, linetable) == (
     naïve.__code__.co_firstlineno, b"<string>", naïve.__code__.co_linetable)
 events = take(reader)
