@@ -3,6 +3,7 @@
 #include <Python.h>
 
 #include "arena.h"
+#include "clock.h"
 #include "frames.h"
 #include "reader.h"
 #include "tap.h"

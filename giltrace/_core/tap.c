@@ -3,6 +3,7 @@
 
 #include "tap.h"
 
+#include "clock.h"
 #include "frames.h"
 #include "got.h"
 
@@ -11,7 +12,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 /* One GIL. Guarded by its own gil->mutex, except the two addresses that hooks compare. The
@@ -30,6 +30,7 @@ typedef struct {
     uint64_t tenure;     /* acquires since recording began */
     uint64_t acquired_ns;
     uint32_t interval_us; /* last measured; believed when measured twice in a row */
+    gt_clock_t clock;
 } gil_t;
 
 /* What a thread keeps of its own. Small and initial-exec: the hooks must never make the
@@ -77,13 +78,6 @@ static bool fail(gt_error_t *error, const char *message)
 {
     snprintf(error->message, sizeof error->message, "%s", message);
     return false;
-}
-
-uint64_t gt_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 
 /* --- Recording: everything here runs with a GIL's mutex held ------------------------- */
@@ -220,9 +214,9 @@ static int hook_cond_signal(pthread_cond_t *cond)
     gil_t *gil = find(cond, &acquired);
     if (gil != NULL && (arena = enter(gil)) != NULL) {
         if (acquired)
-            record_acquire(arena, gil, gt_now_ns(), 0);
+            record_acquire(arena, gil, gt_clock_ns(&gil->clock), 0);
         else
-            record_release(arena, gil, gt_now_ns(), 0);
+            record_release(arena, gil, gt_clock_ns(&gil->clock), 0);
         leave(gil);
     }
     return ((int (*)(pthread_cond_t *))patches[SIGNAL].real)(cond);
@@ -231,7 +225,7 @@ static int hook_cond_signal(pthread_cond_t *cond)
 /* take_gil() waits in rounds; the wait began with the first. */
 static void record_wait(const gt_arena_t *arena, gil_t *gil, const struct timespec *deadline)
 {
-    uint64_t ts = gt_now_ns();
+    uint64_t ts = gt_clock_ns(&gil->clock);
     record_interval(gil, ts, deadline);
     if (writable(arena, ts) && !self.waiting) {
         push(arena, gil, ts, GT_WAIT, 0, gil->tenure);
@@ -241,7 +235,7 @@ static void record_wait(const gt_arena_t *arena, gil_t *gil, const struct timesp
 
 static void record_request(const gt_arena_t *arena, gil_t *gil)
 {
-    uint64_t ts = gt_now_ns();
+    uint64_t ts = gt_clock_ns(&gil->clock);
     atomic_fetch_add_explicit(&gil->row->drop_requests, 1, memory_order_relaxed);
     if (writable(arena, ts))
         push(arena, gil, ts, GT_DROP_REQUEST, 0, gil->tenure);
@@ -538,7 +532,7 @@ bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
     active = arena;
     pthread_mutex_lock(main_mutex);
     gil_record_into(&gils[0], arena);
-    record_acquire(arena, &gils[0], gt_now_ns(), GT_FLAG_SYNTHETIC); /* we hold it */
+    record_acquire(arena, &gils[0], gt_clock_ns(&gils[0].clock), GT_FLAG_SYNTHETIC); /* we hold it */
     pthread_mutex_unlock(main_mutex);
     for (uint32_t i = 1; i < atomic_load(&n_gils); i++)
         if (atomic_load(&gils[i].cond) != NULL)
@@ -554,7 +548,7 @@ static void stop_recording(void)
     active = NULL;
     pthread_mutex_lock(main_mutex);
     if (gils[0].held && gils[0].last == &self)
-        record_release(arena, &gils[0], gt_now_ns(), GT_FLAG_SYNTHETIC);
+        record_release(arena, &gils[0], gt_clock_ns(&gils[0].clock), GT_FLAG_SYNTHETIC);
     atomic_store(&gils[0].arena, NULL);
     pthread_mutex_unlock(main_mutex);
     for (uint32_t i = 1; i < atomic_load(&n_gils); i++) {
@@ -650,6 +644,7 @@ bool gt_tap_setup(gt_error_t *error)
     static bool done;
     if (done)
         return true;
+    gt_clock_setup();
     if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
         return fail(error, "cannot register fork handlers (out of memory)");
     done = true;

@@ -57,6 +57,4 @@ unsigned gt_tap_gils(void);
 typedef void (*gt_forked_t)(void);
 void gt_tap_on_fork(gt_forked_t forked);
 
-uint64_t gt_now_ns(void);
-
 #endif
