@@ -20,8 +20,12 @@ static layout_t layout(uint32_t n_slots, uint32_t n_chunks, uint64_t codes_bytes
     return at;
 }
 
-static void point(gt_arena_t *arena, char *base, const layout_t *at)
+static void point(gt_arena_t *arena, char *base, const layout_t *at, uint32_t n_slots,
+                  uint32_t n_chunks, uint64_t codes_bytes)
 {
+    arena->n_slots = n_slots;
+    arena->n_chunks = n_chunks;
+    arena->codes_bytes = codes_bytes;
     arena->header = (gt_header_t *)base;
     arena->gils = (gt_gil_row_t *)(base + at->gils);
     arena->slots = (gt_slot_t *)(base + at->slots);
@@ -39,7 +43,7 @@ void gt_arena_init(gt_arena_t *arena, void *memory, uint32_t n_slots, uint32_t n
                    uint64_t codes_bytes)
 {
     layout_t at = layout(n_slots, n_chunks, codes_bytes);
-    point(arena, memory, &at);
+    point(arena, memory, &at, n_slots, n_chunks, codes_bytes);
     gt_header_t *header = arena->header;
     memcpy(header->magic, GT_ARENA_MAGIC, sizeof header->magic);
     header->format = GT_FORMAT;
@@ -61,15 +65,18 @@ void gt_arena_init(gt_arena_t *arena, void *memory, uint32_t n_slots, uint32_t n
 bool gt_arena_view(gt_arena_t *arena, void *memory, size_t bytes)
 {
     gt_header_t *header = memory;
-    if (bytes < sizeof *header || memcmp(header->magic, GT_ARENA_MAGIC, sizeof header->magic) != 0 ||
-        header->format != GT_FORMAT || header->event_bytes != sizeof(gt_event_t) ||
-        header->info_len > GT_INFO_BYTES || header->codes_bytes > bytes || header->n_slots == 0 ||
-        header->n_chunks == 0)
+    if (bytes < sizeof *header)
         return false;
-    layout_t at = layout(header->n_slots, header->n_chunks, header->codes_bytes);
+    uint32_t n_slots = header->n_slots, n_chunks = header->n_chunks;
+    uint64_t codes_bytes = header->codes_bytes;
+    if (memcmp(header->magic, GT_ARENA_MAGIC, sizeof header->magic) != 0 ||
+        header->format != GT_FORMAT || header->event_bytes != sizeof(gt_event_t) ||
+        codes_bytes > bytes || n_slots == 0 || n_chunks == 0)
+        return false;
+    layout_t at = layout(n_slots, n_chunks, codes_bytes);
     if (at.total != bytes || header->total_bytes != bytes || header->off_chunks != at.chunks)
         return false;
-    point(arena, memory, &at);
+    point(arena, memory, &at, n_slots, n_chunks, codes_bytes);
     return true;
 }
 
@@ -80,14 +87,16 @@ bool gt_arena_view(gt_arena_t *arena, void *memory, size_t bytes)
 static gt_chunk_t *chunk_take(const gt_arena_t *arena)
 {
     gt_header_t *header = arena->header;
-    uint64_t head = atomic_load_explicit(&header->free_head, memory_order_relaxed);
+    /* Acquire, also when the exchange fails: a head must never be paired with an older tail,
+     * or an empty ring would look as if it held something. */
+    uint64_t head = atomic_load_explicit(&header->free_head, memory_order_acquire);
     uint32_t index;
     do {
         if (head == atomic_load_explicit(&header->free_tail, memory_order_acquire))
             return NULL;
-        index = atomic_load_explicit(&arena->free[head % header->n_chunks], memory_order_relaxed);
+        index = atomic_load_explicit(&arena->free[head % arena->n_chunks], memory_order_relaxed);
     } while (!atomic_compare_exchange_weak_explicit(&header->free_head, &head, head + 1,
-                                                    memory_order_acq_rel, memory_order_relaxed));
+                                                    memory_order_acq_rel, memory_order_acquire));
     gt_chunk_t *chunk = &arena->chunks[index];
     atomic_store_explicit(&chunk->count, 0, memory_order_relaxed);
     atomic_store_explicit(&chunk->next, 0, memory_order_relaxed);
@@ -98,7 +107,7 @@ static void chunk_give_back(const gt_arena_t *arena, uint32_t index)
 {
     gt_header_t *header = arena->header;
     uint64_t tail = atomic_load_explicit(&header->free_tail, memory_order_relaxed);
-    atomic_store_explicit(&arena->free[tail % header->n_chunks], index, memory_order_relaxed);
+    atomic_store_explicit(&arena->free[tail % arena->n_chunks], index, memory_order_relaxed);
     atomic_store_explicit(&header->free_tail, tail + 1, memory_order_release);
 }
 
@@ -142,7 +151,7 @@ bool gt_push(const gt_arena_t *arena, gt_writer_t *writer, uint64_t ts, uint64_t
 static gt_slot_t *slot_claim(const gt_arena_t *arena, uint32_t tid, uint64_t now_ns)
 {
     gt_header_t *header = arena->header;
-    for (uint32_t i = 0; i < header->n_slots; i++) {
+    for (uint32_t i = 0; i < arena->n_slots; i++) {
         gt_slot_t *slot = &arena->slots[i];
         uint32_t expected = GT_SLOT_FREE;
         if (atomic_load_explicit(&slot->state, memory_order_relaxed) != GT_SLOT_FREE ||
@@ -169,6 +178,7 @@ static gt_slot_t *slot_claim(const gt_arena_t *arena, uint32_t tid, uint64_t now
 static gt_slot_t *slot_find(const gt_arena_t *arena, uint32_t tid, gt_slot_state_t state)
 {
     uint32_t high = atomic_load(&arena->header->slots_high);
+    high = high < arena->n_slots ? high : arena->n_slots;
     gt_slot_t *found = NULL; /* the latest: an ended thread's tid may be in use again */
     for (uint32_t i = 0; i < high; i++) {
         gt_slot_t *slot = &arena->slots[i];
@@ -252,7 +262,7 @@ gt_code_record_t *gt_code_claim(const gt_arena_t *arena, uint32_t size)
     gt_header_t *header = arena->header;
     uint64_t used = atomic_load_explicit(&header->codes_used, memory_order_relaxed);
     do {
-        if (used + size > header->codes_bytes)
+        if (used + size > arena->codes_bytes)
             return NULL;
     } while (!atomic_compare_exchange_weak(&header->codes_used, &used, used + size));
     return (gt_code_record_t *)(arena->codes + used);
@@ -261,7 +271,7 @@ gt_code_record_t *gt_code_claim(const gt_arena_t *arena, uint32_t size)
 size_t gt_drain(const gt_arena_t *arena, uint32_t index, gt_event_t *out, size_t room)
 {
     gt_slot_t *slot = &arena->slots[index];
-    uint32_t n_chunks = arena->header->n_chunks;
+    uint32_t n_chunks = arena->n_chunks;
     size_t taken = 0;
     if (slot->read_chunk == 0)
         slot->read_chunk = atomic_load_explicit(&slot->first, memory_order_acquire);
@@ -293,7 +303,7 @@ bool gt_slot_free(const gt_arena_t *arena, uint32_t index)
     if (gt_drain(arena, index, &one, 0) != 0)
         return false;
     uint32_t at = slot->read_chunk;
-    if (at != 0 && at <= arena->header->n_chunks) {
+    if (at != 0 && at <= arena->n_chunks) {
         gt_chunk_t *chunk = &arena->chunks[at - 1];
         if (slot->read_count < atomic_load_explicit(&chunk->count, memory_order_acquire) ||
             atomic_load_explicit(&chunk->next, memory_order_acquire) != 0)

@@ -108,6 +108,7 @@ typedef struct {
     _Atomic uint64_t codes_lost;     /* code objects that found no room */
     _Atomic uint64_t lost_no_slot;   /* events of threads that found no slot */
     _Atomic uint64_t gils_unseen;    /* GILs beyond GT_MAX_GILS */
+    _Atomic uint64_t interpreters_before; /* others that ran already when recording began */
     _Atomic uint64_t stop_ns;        /* recording stopped from inside; 0: not */
     _Atomic uint32_t ready;          /* 1: the header is complete */
     _Alignas(GT_CACHE_LINE) char info[GT_INFO_BYTES]; /* JSON by the runtime */
@@ -126,7 +127,11 @@ typedef struct {
 
 _Static_assert(sizeof(gt_code_record_t) == 32, "code records are 8-byte aligned");
 
+/* A view of an arena. The geometry is copied: what lies in shared memory may be scribbled over
+ * by the target after it was checked. */
 typedef struct {
+    uint32_t n_slots, n_chunks;
+    uint64_t codes_bytes;
     gt_header_t *header;
     gt_gil_row_t *gils;
     gt_slot_t *slots;

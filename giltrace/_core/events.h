@@ -25,6 +25,9 @@ typedef enum {
 /* The holder stands at a pure eval-breaker check: no C call is in progress. */
 #define GT_FLAG_AT_CHECK 2u
 
+/* The release was made through PyEval_SaveThread(): by C code that lets go by itself. */
+#define GT_FLAG_CALL 4u
+
 #define GT_LASTI_UNKNOWN 0xFFFFu
 #define GT_MAX_GILS 255 /* the gil field has 8 bits; the last value is spare */
 

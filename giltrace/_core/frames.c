@@ -132,6 +132,7 @@ int64_t gt_frames_interpreter(void)
 
 void gt_frames_reset(void)
 {
+    closed = false;
     if (table_used == 0)
         return;
     for (uint32_t i = 0; i < TABLE_SIZE; i++) {

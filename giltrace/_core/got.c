@@ -110,6 +110,8 @@ bool gt_patch_prepare(gt_patch_t *patch, const gt_image_t *image)
     void *bound = NULL;
     for (size_t i = 0; i < patch->n_slots; i++) {
         uintptr_t now = (uintptr_t)*patch->slots[i];
+        if ((void *)now == patch->hook)
+            return patch->real != NULL; /* in place already, as in a child forked meanwhile */
         if (now < image->low || now >= image->high)
             bound = (void *)now;
     }

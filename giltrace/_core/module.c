@@ -10,6 +10,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +22,31 @@ static gt_arena_t arena;
 static void *memory;
 static size_t memory_bytes;
 static PyObject *TapError;
+
+/* The functions below let the GIL go while they work: one at a time. */
+static _Atomic uint32_t changing; /* the thread that is at it; 0: none */
+
+static bool begin_change(void)
+{
+    uint32_t me = (uint32_t)gettid(), nobody = 0;
+    while (!atomic_compare_exchange_strong(&changing, &nobody, me)) {
+        if (nobody == me) {
+            /* Code of the target's that ran because we let an object of its go. */
+            PyErr_SetString(TapError, "a recording is being started or stopped by this thread");
+            return false;
+        }
+        nobody = 0;
+        PyThreadState *state = PyEval_SaveThread();
+        sched_yield();
+        PyEval_RestoreThread(state);
+    }
+    return true;
+}
+
+static void end_change(void)
+{
+    atomic_store(&changing, 0);
+}
 
 static PyObject *raise_tap(const gt_error_t *error)
 {
@@ -82,6 +108,11 @@ static PyObject *core_start(PyObject *Py_UNUSED(module), PyObject *args, PyObjec
         return NULL;
     PyObject *result = NULL;
     gt_error_t error = {"this process is being recorded already"};
+    if (!begin_change()) {
+        PyBuffer_Release(&info);
+        Py_DECREF(path);
+        return NULL;
+    }
     if (memory != NULL) {
         raise_tap(&error);
     } else if (n_slots == 0 || n_chunks < 16 || info.len > GT_INFO_BYTES) {
@@ -103,6 +134,7 @@ static PyObject *core_start(PyObject *Py_UNUSED(module), PyObject *args, PyObjec
             raise_tap(&error);
         }
     }
+    end_change();
     PyBuffer_Release(&info);
     Py_DECREF(path);
     return result;
@@ -110,24 +142,44 @@ static PyObject *core_start(PyObject *Py_UNUSED(module), PyObject *args, PyObjec
 
 static PyObject *core_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
+    if (!begin_change())
+        return NULL;
     gt_tap_stop();
     unmap();
+    end_change();
     Py_RETURN_NONE;
 }
 
 static PyObject *core_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     gt_error_t error;
-    if (!gt_tap_install(&error))
+    if (!begin_change())
+        return NULL;
+    bool done = gt_tap_install(&error);
+    end_change();
+    if (!done)
         return raise_tap(&error);
     Py_RETURN_NONE;
+}
+
+static PyObject *core_arena_bytes(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    unsigned n_slots, n_chunks;
+    unsigned long long codes_bytes;
+    if (!PyArg_ParseTuple(args, "IIK", &n_slots, &n_chunks, &codes_bytes))
+        return NULL;
+    return PyLong_FromSize_t(gt_arena_bytes(n_slots, n_chunks, codes_bytes & ~7ull));
 }
 
 static PyObject *core_probe(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     gt_error_t error;
     gt_tap_facts_t facts;
-    if (!gt_tap_probe(&facts, &error))
+    if (!begin_change())
+        return NULL;
+    bool found = gt_tap_probe(&facts, &error);
+    end_change();
+    if (!found)
         return raise_tap(&error);
     return Py_BuildValue("{s:s,s:n,s:n,s:I}", "image",
                          facts.image[0] != 0 ? facts.image : "(the executable itself)",
@@ -158,6 +210,13 @@ static PyObject *core_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(non
                          gt_tap_gils());
 }
 
+/* In a forked child: the parent's arena is not ours, and no other thread is at work. */
+static void forked(void)
+{
+    unmap();
+    end_change();
+}
+
 static PyMethodDef methods[] = {
     {"start", (PyCFunction)(void (*)(void))core_start, METH_VARARGS | METH_KEYWORDS, start_doc},
     {"stop", core_stop, METH_NOARGS,
@@ -165,6 +224,8 @@ static PyMethodDef methods[] = {
     {"install", core_install, METH_NOARGS,
      "install()\n\nPut the hooks in place without recording (to measure their idle cost); "
      "stop() takes them out."},
+    {"arena_bytes", core_arena_bytes, METH_VARARGS,
+     "arena_bytes(slots, chunks, codes_bytes) -> int\n\nHow much memory start() takes."},
     {"probe", core_probe, METH_NOARGS,
      "probe() -> dict\n\nFind this interpreter's GIL without installing anything; raises TapError."},
     {"name_thread", core_name_thread, METH_VARARGS,
@@ -178,7 +239,7 @@ static PyMethodDef methods[] = {
 static int module_exec(PyObject *module)
 {
     gt_error_t error;
-    gt_tap_on_fork(unmap);
+    gt_tap_on_fork(forked);
     if (!gt_tap_setup(&error)) {
         PyErr_SetString(PyExc_ImportError, error.message);
         return -1;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -95,9 +96,9 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         PyErr_SetString(PyExc_ValueError, "not an arena of this version of giltrace");
         goto fail;
     }
-    self->room = (size_t)header->n_chunks * GT_CHUNK_EVENTS;
+    self->room = (size_t)self->arena.n_chunks * GT_CHUNK_EVENTS;
     self->buffer = malloc(self->room * sizeof *self->buffer);
-    self->seen = calloc(header->n_slots, sizeof *self->seen);
+    self->seen = calloc(self->arena.n_slots, sizeof *self->seen);
     if (self->buffer == NULL || self->seen == NULL) {
         PyErr_NoMemory();
         goto fail;
@@ -120,7 +121,7 @@ static bool is_open(reader_t *self)
 static uint32_t slots_high(reader_t *self)
 {
     uint32_t high = atomic_load(&self->arena.header->slots_high);
-    return high < self->arena.header->n_slots ? high : self->arena.header->n_slots;
+    return high < self->arena.n_slots ? high : self->arena.n_slots;
 }
 
 static bool append(PyObject *list, PyObject *item)
@@ -202,27 +203,28 @@ static PyObject *reader_codes(reader_t *self, PyObject *Py_UNUSED(none))
     if (!is_open(self))
         return NULL;
     PyObject *news = PyList_New(0);
-    gt_header_t *header = self->arena.header;
-    while (news != NULL && self->codes_read + sizeof(gt_code_record_t) <= header->codes_bytes) {
+    uint64_t room = self->arena.codes_bytes;
+    while (news != NULL && self->codes_read + sizeof(gt_code_record_t) <= room) {
         char *at = self->arena.codes + self->codes_read;
-        gt_code_record_t *head = (gt_code_record_t *)at;
-        uint64_t size = atomic_load_explicit(&head->size, memory_order_acquire);
-        uint64_t file = (uint64_t)head->filename_chars * head->filename_kind;
-        uint64_t name = (uint64_t)head->qualname_chars * head->qualname_kind;
-        if (size == 0 || size % 8 != 0 || self->codes_read + size > header->codes_bytes ||
-            !kind_ok(head->filename_kind) || !kind_ok(head->qualname_kind) ||
-            sizeof *head + file + name + head->linetable_bytes > size)
+        uint64_t size = atomic_load_explicit(&((gt_code_record_t *)at)->size, memory_order_acquire);
+        gt_code_record_t head; /* checked and used once: the original may change meanwhile */
+        memcpy(&head, at, sizeof head);
+        uint64_t file = (uint64_t)head.filename_chars * head.filename_kind;
+        uint64_t name = (uint64_t)head.qualname_chars * head.qualname_kind;
+        if (size == 0 || size % 8 != 0 || self->codes_read + size > room ||
+            !kind_ok(head.filename_kind) || !kind_ok(head.qualname_kind) ||
+            sizeof head + file + name + head.linetable_bytes > size)
             break;
-        at += sizeof *head;
-        PyObject *filename = text_bytes(at, head->filename_chars, head->filename_kind);
-        PyObject *qualname = text_bytes(at + file, head->qualname_chars, head->qualname_kind);
+        at += sizeof head;
+        PyObject *filename = text_bytes(at, head.filename_chars, head.filename_kind);
+        PyObject *qualname = text_bytes(at + file, head.qualname_chars, head.qualname_kind);
         PyObject *item = NULL;
         if (filename != NULL && qualname != NULL)
-            item = Py_BuildValue("(IIOOy#)", head->code, head->first_line, filename, qualname,
-                                 at + file + name, (Py_ssize_t)head->linetable_bytes);
+            item = Py_BuildValue("(IIOOy#)", head.code, head.first_line, filename, qualname,
+                                 at + file + name, (Py_ssize_t)head.linetable_bytes);
         Py_XDECREF(filename);
         Py_XDECREF(qualname);
-        if (item == NULL && PyErr_ExceptionMatches(PyExc_ValueError))
+        if (item == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError))
             PyErr_Clear(); /* not text: scribbled over; leave it out */
         else if (!append(news, item))
             Py_CLEAR(news);
@@ -260,9 +262,10 @@ static PyObject *reader_totals(reader_t *self, PyObject *Py_UNUSED(none))
     unsigned long long lost = atomic_load(&header->lost_no_slot);
     for (uint32_t i = 0; i < slots_high(self); i++)
         lost += atomic_load(&self->arena.slots[i].lost);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:O}", "lost_events", lost, "codes_lost",
+    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:O}", "lost_events", lost, "codes_lost",
                          (unsigned long long)atomic_load(&header->codes_lost), "gils_unseen",
-                         (unsigned long long)atomic_load(&header->gils_unseen), "stop_ns",
+                         (unsigned long long)atomic_load(&header->gils_unseen), "interpreters_before",
+                         (unsigned long long)atomic_load(&header->interpreters_before), "stop_ns",
                          (unsigned long long)atomic_load(&header->stop_ns), "on",
                          atomic_load(&header->on) ? Py_True : Py_False);
 }
@@ -321,7 +324,7 @@ static PyMethodDef methods[] = {
      "held_since_ns, drop_requests), ...]"},
     {"totals", (PyCFunction)reader_totals, METH_NOARGS,
      "totals() -> dict with lost_events (of the slots now in use and of threads that found "
-     "none), codes_lost, gils_unseen, stop_ns, on"},
+     "none), codes_lost, gils_unseen, interpreters_before, stop_ns, on"},
     {"free", (PyCFunction)reader_free, METH_O,
      "free(slot) -> int | None\n\nGive back the slot of a thread that has ended; returns the "
      "events it lost, or None while some are unread."},

@@ -7,7 +7,9 @@
 #include "frames.h"
 #include "got.h"
 
+#include <dlfcn.h>
 #include <errno.h>
+#include <link.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -40,7 +42,8 @@ typedef struct {
     uint32_t epoch; /* of the recording that the writer belongs to */
     uint32_t tid;
     bool waiting;
-    pthread_cond_t *last_init; /* see hook_cond_init() */
+    unsigned made;    /* how far a new GIL has been made, see made_next() */
+    char *made_mutex; /* its gil->mutex */
 } self_t;
 
 static _Thread_local self_t self __attribute__((tls_model("initial-exec")));
@@ -55,7 +58,7 @@ static const gt_arena_t *active; /* guarded by registry */
 static unsigned next_row;        /* guarded by registry */
 static _Atomic uint32_t epoch;
 static unsigned stack_depth = 1;
-static ptrdiff_t cond_offset, switch_cond_offset; /* from gil->mutex */
+static ptrdiff_t switch_mutex_offset, cond_offset, switch_cond_offset; /* from gil->mutex */
 static gt_forked_t on_fork;
 
 static gt_image_t image;
@@ -65,13 +68,15 @@ static int hook_cond_signal(pthread_cond_t *cond);
 static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                                const struct timespec *deadline);
 static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
+static int hook_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
 
 /* Every function the tap stands in front of, in one place. */
-enum { SIGNAL, TIMEDWAIT, INIT, N_PATCHES };
+enum { SIGNAL, TIMEDWAIT, COND_INIT, MUTEX_INIT, N_PATCHES };
 static gt_patch_t patches[N_PATCHES] = {
     [SIGNAL] = {.symbol = "pthread_cond_signal", .hook = (void *)hook_cond_signal},
     [TIMEDWAIT] = {.symbol = "pthread_cond_timedwait", .hook = (void *)hook_cond_timedwait},
-    [INIT] = {.symbol = "pthread_cond_init", .hook = (void *)hook_cond_init},
+    [COND_INIT] = {.symbol = "pthread_cond_init", .hook = (void *)hook_cond_init},
+    [MUTEX_INIT] = {.symbol = "pthread_mutex_init", .hook = (void *)hook_mutex_init},
 };
 
 static bool fail(gt_error_t *error, const char *message)
@@ -80,27 +85,34 @@ static bool fail(gt_error_t *error, const char *message)
     return false;
 }
 
+/* The words of the stack above the current function's own frame: its caller's. */
+#define CALLER_FRAME ((const void *const *)__builtin_dwarf_cfa())
+#define MAX_SAVE_DEPTH 64
+static const void *save_return; /* into PyEval_SaveThread(); NULL: not known */
+static unsigned save_depth;     /* where it lies, in words from drop_gil()'s frame */
+
 /* --- Recording: everything here runs with a GIL's mutex held ------------------------- */
 
 /* The arena to record into, or NULL. Until leave() it stays mapped: gt_tap_stop() takes the
  * main GIL's mutex, which this hook holds, and waits for the others to be no longer busy. */
 static inline const gt_arena_t *enter(gil_t *gil)
 {
-    if (gil == gils)
-        return atomic_load_explicit(&gil->arena, memory_order_relaxed);
-    if (atomic_load_explicit(&gil->arena, memory_order_relaxed) == NULL)
-        return NULL;
-    atomic_store(&gil->busy, 1);
-    const gt_arena_t *arena = atomic_load(&gil->arena);
+    const gt_arena_t *arena = atomic_load_explicit(&gil->arena, memory_order_relaxed);
     if (arena == NULL)
-        atomic_store(&gil->busy, 0);
+        return NULL;
+    if (gil == gils)
+        return atomic_load_explicit(&arena->header->on, memory_order_relaxed) ? arena : NULL;
+    atomic_fetch_add(&gil->busy, 1);
+    arena = atomic_load(&gil->arena);
+    if (arena == NULL)
+        atomic_fetch_sub(&gil->busy, 1);
     return arena;
 }
 
 static inline void leave(gil_t *gil)
 {
     if (gil != gils)
-        atomic_store_explicit(&gil->busy, 0, memory_order_release);
+        atomic_fetch_sub(&gil->busy, 1);
 }
 
 /* First event of this thread in this recording. */
@@ -127,8 +139,6 @@ static bool attach(const gt_arena_t *arena, uint64_t now_ns)
 
 static inline bool writable(const gt_arena_t *arena, uint64_t now_ns)
 {
-    if (!atomic_load_explicit(&arena->header->on, memory_order_relaxed))
-        return false;
     if (self.epoch == atomic_load_explicit(&epoch, memory_order_relaxed) &&
         self.writer.slot != NULL)
         return true;
@@ -158,6 +168,8 @@ static void record_acquire(const gt_arena_t *arena, gil_t *gil, uint64_t ts, uns
     self.waiting = false;
 }
 
+/* Python frames belong to the main interpreter, and are let go of with the main GIL alone: on
+ * another one nobody keeps the code table from being used by two threads. */
 static void record_release(const gt_arena_t *arena, gil_t *gil, uint64_t ts, unsigned flags)
 {
     gt_gil_row_t *row = gil->row;
@@ -172,8 +184,8 @@ static void record_release(const gt_arena_t *arena, gil_t *gil, uint64_t ts, uns
     if (!writable(arena, ts))
         return;
     gt_frame_word_t words[GT_MAX_STACK + 1];
-    bool at_check;
-    size_t n = gt_frames_describe(arena, words, stack_depth, &at_check);
+    bool at_check = false;
+    size_t n = gil == gils ? gt_frames_describe(arena, words, stack_depth, &at_check) : 0;
     words[n] = 0;
     flags |= at_check ? GT_FLAG_AT_CHECK : 0;
     push(arena, gil, ts, GT_RELEASE, flags, n != 0 ? words[0] : gt_frame_word(0, GT_LASTI_UNKNOWN));
@@ -207,6 +219,14 @@ static inline gil_t *find(const pthread_cond_t *cond, bool *is_switch)
     return NULL;
 }
 
+/* Whether drop_gil() was called, through however many functions, by PyEval_SaveThread(): the
+ * frames between the two are the same each time, so its return address lies where calibration
+ * found it. Where the compiler inlined one into the other it does not, and nothing is claimed. */
+static inline bool from_save_thread(const void *const *caller_frame)
+{
+    return save_return != NULL && caller_frame[save_depth] == save_return;
+}
+
 static int hook_cond_signal(pthread_cond_t *cond)
 {
     bool acquired;
@@ -216,7 +236,8 @@ static int hook_cond_signal(pthread_cond_t *cond)
         if (acquired)
             record_acquire(arena, gil, gt_clock_ns(&gil->clock), 0);
         else
-            record_release(arena, gil, gt_clock_ns(&gil->clock), 0);
+            record_release(arena, gil, gt_clock_ns(&gil->clock),
+                           from_save_thread(CALLER_FRAME) ? GT_FLAG_CALL : 0);
         leave(gil);
     }
     return ((int (*)(pthread_cond_t *))patches[SIGNAL].real)(cond);
@@ -313,26 +334,48 @@ static void gil_register(char *mutex)
         atomic_store_explicit(&n_gils, n + 1, memory_order_release);
 }
 
-/* create_gil() initialises gil->cond and then gil->switch_cond: two condition variables at
- * the distance calibration found are a new GIL, also where one that has ended had been.
- * Only the main one is made anew in place: after a fork, which is no news. */
+/* create_gil() initialises gil->mutex, gil->switch_mutex, gil->cond and gil->switch_cond, in that
+ * order (with FORCE_SWITCHING, which is always defined): these four calls in a row, at the
+ * distances that calibration found, are a new GIL, also where one that has ended had been. The
+ * main one is made anew in place after a fork, which is no news. */
+static void made_next(char *object, bool is_mutex)
+{
+    const ptrdiff_t offsets[] = {0, switch_mutex_offset, cond_offset, switch_cond_offset};
+    bool fits = self.made > 0 && is_mutex == (self.made < 2) &&
+                object - self.made_mutex == offsets[self.made];
+    if (!fits) {
+        self.made = is_mutex;
+        self.made_mutex = object;
+        return;
+    }
+    if (++self.made < 4)
+        return;
+    self.made = 0;
+    bool is_switch;
+    gil_t *old = find((pthread_cond_t *)object, &is_switch);
+    if (old == gils)
+        return;
+    pthread_mutex_lock(&registry);
+    if (old != NULL)
+        gil_forget(old);
+    gil_register(self.made_mutex);
+    pthread_mutex_unlock(&registry);
+}
+
 static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes)
 {
-    char *before = (char *)self.last_init;
-    if (before != NULL && (char *)cond - before == switch_cond_offset - cond_offset) {
-        bool is_switch;
-        gil_t *old = find(cond, &is_switch);
-        if (old != gils) {
-            pthread_mutex_lock(&registry);
-            if (old != NULL)
-                gil_forget(old);
-            gil_register(before - cond_offset);
-            pthread_mutex_unlock(&registry);
-        }
-    }
-    self.last_init = cond;
-    return ((int (*)(pthread_cond_t *, const pthread_condattr_t *))patches[INIT].real)(cond,
-                                                                                      attributes);
+    int (*real)(pthread_cond_t *, const pthread_condattr_t *) =
+        (int (*)(pthread_cond_t *, const pthread_condattr_t *))patches[COND_INIT].real;
+    made_next((char *)cond, false);
+    return real(cond, attributes);
+}
+
+static int hook_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes)
+{
+    int (*real)(pthread_mutex_t *, const pthread_mutexattr_t *) =
+        (int (*)(pthread_mutex_t *, const pthread_mutexattr_t *))patches[MUTEX_INIT].real;
+    made_next((char *)mutex, true);
+    return real(mutex, attributes);
 }
 
 /* --- Calibration --------------------------------------------------------------------- */
@@ -379,8 +422,30 @@ static int see_unlock(pthread_mutex_t *mutex)
     return ((int (*)(pthread_mutex_t *))watches[1].real)(mutex);
 }
 
+/* Find PyEval_SaveThread()'s return address in the frames below the dance. */
+static void learn_save_thread(const void *const *caller_frame)
+{
+    Dl_info where;
+    const ElfW(Sym) *symbol = NULL;
+    save_return = NULL;
+    if (!dladdr1((void *)PyEval_SaveThread, &where, (void **)&symbol, RTLD_DL_SYMENT) ||
+        symbol == NULL)
+        return;
+    uintptr_t low = (uintptr_t)PyEval_SaveThread, high = low + symbol->st_size;
+    for (unsigned i = 0; i < MAX_SAVE_DEPTH; i++) {
+        uintptr_t word = (uintptr_t)caller_frame[i];
+        if (word > low && word <= high) {
+            save_return = caller_frame[i];
+            save_depth = i;
+            return;
+        }
+    }
+}
+
 static int see_signal(pthread_cond_t *cond)
 {
+    if (dance != NULL && dance->n < 3) /* the release; the acquire's comes later */
+        learn_save_thread(CALLER_FRAME);
     step(SIGNALLED, cond);
     return ((int (*)(pthread_cond_t *))watches[2].real)(cond);
 }
@@ -447,6 +512,7 @@ static bool calibrate(dance_t *found, unsigned *attempts, gt_error_t *error)
 static void learn(const dance_t *d)
 {
     char *mutex = d->object[0];
+    switch_mutex_offset = (char *)d->object[d->n - 4] - mutex;
     cond_offset = (char *)d->object[1] - mutex;
     switch_cond_offset = (char *)d->object[d->n - 3] - mutex;
 }
@@ -472,6 +538,30 @@ bool gt_tap_probe(gt_tap_facts_t *facts, gt_error_t *error)
     return true;
 }
 
+/* A thread that forks holds the registry while other libraries' fork handlers run, and one of
+ * those may want the GIL: never wait for it with the GIL held. */
+static void lock_registry(void)
+{
+    while (pthread_mutex_trylock(&registry) != 0) {
+        PyThreadState *state = PyEval_SaveThread();
+        sched_yield();
+        PyEval_RestoreThread(state);
+    }
+}
+
+/* Interpreters beside the main one that were there before us; from 3.12 on each may have a GIL of
+ * its own, and nothing shows where that is. */
+static uint64_t count_others(void)
+{
+    uint64_t n = 0;
+#if PY_VERSION_HEX >= 0x030C0000
+    for (PyInterpreterState *i = PyInterpreterState_Head(); i != NULL;
+         i = PyInterpreterState_Next(i))
+        n += i != PyInterpreterState_Main();
+#endif
+    return n;
+}
+
 /* --- Start and stop ------------------------------------------------------------------ */
 
 static void uninstall(void)
@@ -494,7 +584,7 @@ bool gt_tap_install(gt_error_t *error)
         if (!gt_patch_prepare(&patches[i], &image))
             return fail(error, "the interpreter does not import every condition variable "
                                "function that the tap needs");
-    pthread_mutex_lock(&registry);
+    lock_registry();
     for (uint32_t i = 0; i < atomic_load(&n_gils); i++)
         gil_forget(&gils[i]); /* of interpreters that came and went unseen since */
     main_mutex = found.object[0];
@@ -522,12 +612,17 @@ bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
         return fail(error, "this process is being recorded already");
     if (PyThreadState_Get()->interp != PyInterpreterState_Main())
         return fail(error, "recording must be started from the main interpreter");
+#if defined(Py_REF_DEBUG) && PY_VERSION_HEX >= 0x030C0000
+    /* There Py_INCREF() needs a current thread state, which drop_gil() has taken away. */
+    return fail(error, "a debug build of Python cannot be recorded");
+#endif
     if (!gt_tap_install(error))
         return false;
     gt_frames_reset();
     stack_depth = stacks < 1 ? 1 : stacks > GT_MAX_STACK ? GT_MAX_STACK : stacks;
     atomic_fetch_add(&epoch, 1);
-    pthread_mutex_lock(&registry);
+    lock_registry();
+    atomic_store(&arena->header->interpreters_before, count_others());
     next_row = 0;
     active = arena;
     pthread_mutex_lock(main_mutex);
@@ -544,7 +639,7 @@ bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
 static void stop_recording(void)
 {
     const gt_arena_t *arena = active;
-    pthread_mutex_lock(&registry);
+    lock_registry();
     active = NULL;
     pthread_mutex_lock(main_mutex);
     if (gils[0].held && gils[0].last == &self)
@@ -628,8 +723,11 @@ static void fork_child(void)
     atomic_store(&gils[0].arena, NULL);
     active = NULL;
     self = (self_t){0};
+    dance = NULL;
     atomic_fetch_add(&epoch, 1);
     pthread_mutex_unlock(&registry);
+    for (int i = 0; i < 3; i++) /* another thread may have been calibrating */
+        gt_patch_undo(&watches[i], &image);
     if (on_fork != NULL)
         on_fork();
 }

@@ -33,6 +33,8 @@ FLAG_SYNTHETIC: Final = 1
 """On ACQUIRE and RELEASE: recording began or stopped during the hold; it is no real switch."""
 FLAG_AT_CHECK: Final = 2
 """On RELEASE: the instruction is a pure eval-breaker check point; no C call is in progress."""
+FLAG_CALL: Final = 4
+"""On RELEASE: made through PyEval_SaveThread, so by C code that lets go by itself."""
 
 EVENT_SIZE: Final = 16
 KIND_BITS: Final = 4
@@ -135,5 +137,5 @@ def schema() -> dict[str, Any]:
             "FRAME": ["code:16", "lasti:16", "zero:16"],
             "LOST": ["count:48"],
         },
-        "flags": {"SYNTHETIC": FLAG_SYNTHETIC, "AT_CHECK": FLAG_AT_CHECK},
+        "flags": {"SYNTHETIC": FLAG_SYNTHETIC, "AT_CHECK": FLAG_AT_CHECK, "CALL": FLAG_CALL},
     }

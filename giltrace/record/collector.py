@@ -68,9 +68,7 @@ class Collector:
         self._meet()
         taken = 0
         for drain in self.drains[:]:
-            taken += drain.poll()
-            if not drain.alive:
-                self._finish(drain, "ended")
+            taken += self._poll(drain)
         now = time.monotonic_ns()
         if now >= self._next_reclaim_ns:
             self._next_reclaim_ns = now + _RECLAIM_NS
@@ -110,14 +108,33 @@ class Collector:
             self._join(path)
         self.refusals += self._session.refusals()
 
+    def _poll(self, drain: ProcessDrain) -> int:
+        try:
+            taken = drain.poll()
+            if not drain.alive:
+                self._finish(drain, "ended")
+            return taken
+        except OSError:
+            raise
+        except (ValueError, SystemError, LookupError, OverflowError) as error:
+            # The target has scribbled over its arena; the others' recording goes on.
+            self._drop(drain)
+            self.refusals.append(
+                Refusal(drain.pid, "", f"its memory for events is damaged: {error}")
+            )
+            return 0
+
     def _join(self, path: Path) -> None:
         try:
             drain = ProcessDrain(path, self.joined, self._writer)
         except BlockingIOError:
             self._session.forget(path)
             return
-        except (ValueError, FileNotFoundError):
+        except FileNotFoundError:
             # The process took it back: it could not start the tap and has said so.
+            return
+        except (ValueError, TypeError, PermissionError) as error:
+            self.refusals.append(Refusal(int(path.name.split(".")[0]), "", str(error)))
             return
         self.joined += 1
         self.drains.append(drain)
@@ -135,6 +152,9 @@ class Collector:
 
     def _finish(self, drain: ProcessDrain, status: str) -> None:
         drain.finish(status)
+        self._drop(drain)
+
+    def _drop(self, drain: ProcessDrain) -> None:
         self.drains.remove(drain)
         self._psutil.pop(drain.pid, None)
         self._ended_events += drain.events

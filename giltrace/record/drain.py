@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # more frequent ones lose less when the recorder is killed.
 _FLUSH_NS = 100_000_000
 _FLUSH_BYTES = 1 << 20
+# One takes all a process that has ended can have left; a second, what it wrote meanwhile.
+_LAST_POLLS = 3
 
 
 class ProcessDrain:
@@ -49,6 +51,8 @@ class ProcessDrain:
             OSError, ValueError: it is not an arena.
         """
         self._reader = ArenaReader(path)
+        # From here on the memory goes when target and recorder do, whatever happens to them.
+        path.unlink()
         self._writer = writer
         self.index = index
         self.pid, self.start_ns, info = self._reader.info
@@ -59,6 +63,7 @@ class ProcessDrain:
         self._threads: dict[int, int] = {}  # slot -> thread index
         self._slots: dict[int, tuple[int, int]] = {}  # slot -> (tid, start_ns)
         self._unnamed: set[int] = set()
+        self._wrote: set[int] = set()
         self._next_thread = 0
         self._gils: set[int] = set()
         self._intervals: dict[int, int] = {}
@@ -82,6 +87,7 @@ class ProcessDrain:
         self._take_threads()
         self._take_codes()
         if runs:
+            self._wrote.update(slot for slot, _ in runs)
             self._runs += [(self._threads[slot], count) for slot, count in runs]
             self._pending.append(events)
         taken = sum(count for _, count in runs)
@@ -105,16 +111,20 @@ class ProcessDrain:
         if self.pid not in tids:
             return  # gone, or numbered otherwise than we see it (a PID namespace)
         latest: dict[int, int] = {}
-        for tid, start_ns in self._slots.values():
-            latest[tid] = max(start_ns, latest.get(tid, 0))
+        for slot, (tid, start_ns) in self._slots.items():
+            # One that has not written may be a name that came a moment too late for its thread.
+            if slot in self._wrote:
+                latest[tid] = max(start_ns, latest.get(tid, 0))
         for slot, (tid, start_ns) in list(self._slots.items()):
-            if tid in tids and start_ns == latest[tid]:
+            alive = tid in tids or os.path.exists(f"/proc/{self.pid}/task/{tid}")
+            if alive and start_ns >= latest.get(tid, 0):
                 continue
             lost = self._reader.free(slot)
             if lost is not None:
                 self._lost_by_ended += lost
-                self._unnamed.discard(self._threads.pop(slot))
-                del self._slots[slot]
+                self._unnamed.discard(slot)
+                self._wrote.discard(slot)
+                del self._threads[slot], self._slots[slot]
 
     def stop(self) -> None:
         """Turn the process's recording off."""
@@ -123,8 +133,9 @@ class ProcessDrain:
     def finish(self, status: str) -> None:
         """Take the rest and write the PROCESS_END record."""
         now = time.monotonic_ns()
-        while self.poll():
-            pass
+        for _ in range(_LAST_POLLS):
+            if not self.poll():
+                break
         self._take_gils(last=True)
         self._write_events()
         totals = self._reader.totals()
@@ -145,7 +156,9 @@ class ProcessDrain:
     def _has_ended(self) -> bool:
         if self._pidfd is None:
             return not os.path.exists(f"/proc/{self.pid}")
-        return bool(select.select([self._pidfd], [], [], 0)[0])
+        waiting = select.poll()
+        waiting.register(self._pidfd, select.POLLIN)
+        return bool(waiting.poll(0))
 
     def _take_gils(self, *, last: bool = False) -> None:
         for index, created_ns, interval_us, interpreter, *_ in self._reader.gils():
@@ -216,6 +229,11 @@ def _notes(totals: Totals) -> list[str]:
             f"{totals['codes_lost']} functions found no room in the code table: "
             "where they let the GIL go is unknown"
         )
+    if totals["interpreters_before"]:
+        notes.append(
+            f"{totals['interpreters_before']} other interpreters were running when recording "
+            "began: those with a GIL of their own are not recorded"
+        )
     if totals["gils_unseen"]:
         notes.append(f"{totals['gils_unseen']} further GILs were not recorded")
     return notes
@@ -224,7 +242,7 @@ def _notes(totals: Totals) -> list[str]:
 def _open_pidfd(pid: int) -> int | None:
     try:
         return os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):
         return None
 
 

@@ -88,7 +88,7 @@ class Session:
 
     def arenas(self) -> list[Path]:
         """Arenas that have appeared since the last call."""
-        return sorted(self._news(".arena"), key=lambda path: path.stat().st_mtime_ns)
+        return sorted(self._news(".arena"), key=lambda path: int(path.name.split(".")[1]))
 
     def refusals(self) -> list[Refusal]:
         """Refusals that have appeared since the last call."""

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import sys
+import time
 
 from giltrace import _core
 from giltrace.runtime import info, names
 
 _OPTIONS = "options"
-# Geometries to try in turn, as (slots, chunks, bytes for code records): a small /dev/shm, as
-# containers have it, still gives a recording, only with less room for bursts.
-_GEOMETRIES = ((4096, None, 8 << 20), (1024, 1024, 4 << 20), (256, 128, 1 << 20))
+# Room for threads, events (4 KiB chunks) and code records (bytes): the first that takes no more
+# than a quarter of what is free. A small /dev/shm, as containers have it, is the target's, too.
+_GEOMETRIES = ((4096, 4096, 4 << 20), (1024, 1024, 2 << 20), (256, 256, 1 << 20), (64, 64, 1 << 18))
+# A forked process gets less: there may be many, they often live for a moment only, and each page
+# is allocated at the start.
+_FORKED = 2
 
 _session = ""
-_joins = 0
 _hooked = False
 
 
@@ -26,11 +30,15 @@ def join(session: str) -> None:
         giltrace._core.TapError: the GIL cannot be tapped here.
         OSError: the session's folder has no room, or is gone.
     """
+    _join(session, first=0)
+
+
+def _join(session: str, first: int) -> None:
     global _session
     options = _read_options(session)
-    if not _alive(options.get("recorder", 0)):
+    if _core.state()["recording"] or not _alive(options.get("recorder", 0)):
         return
-    _start(session, options)
+    _start(session, options, first)
     _session = session
     names.watch()
     _hook_once()
@@ -44,26 +52,27 @@ def leave() -> None:
     _core.stop()
 
 
-def _start(session: str, options: dict[str, int]) -> None:
-    global _joins
+def _start(session: str, options: dict[str, int], first: int) -> None:
     about = info.encode(_core.INFO_BYTES)
-    chunks = options.get("chunks", 4096)
-    for number, (slots, fewer, codes_bytes) in enumerate(_GEOMETRIES):
-        _joins += 1
-        path = os.path.join(session, f"{os.getpid()}.{_joins}.arena")
-        try:
-            _core.start(
-                path,
-                about,
-                slots=slots,
-                chunks=min(fewer or chunks, chunks),
-                codes_bytes=codes_bytes,
-                stacks=options.get("stacks", 1),
-            )
-            return
-        except OSError:
-            if number == len(_GEOMETRIES) - 1:
-                raise
+    files = os.statvfs(session)
+    free = files.f_bavail * files.f_frsize
+    most = options.get("chunks", _GEOMETRIES[0][1])
+    for slots, chunks, codes_bytes in _GEOMETRIES[first:]:
+        # What was asked for goes for the largest; the others are what there is room for.
+        room = most if chunks == _GEOMETRIES[0][1] else min(chunks, most)
+        if _core.arena_bytes(slots, room, codes_bytes) > free // 4:
+            continue
+        _core.start(
+            # Unique also when this process has been recorded before it became another program.
+            os.path.join(session, f"{os.getpid()}.{time.monotonic_ns()}.arena"),
+            about,
+            slots=slots,
+            chunks=room,
+            codes_bytes=codes_bytes,
+            stacks=options.get("stacks", 1),
+        )
+        return
+    raise OSError(errno.ENOSPC, "no room for events", session)
 
 
 def _hook_once() -> None:
@@ -82,7 +91,7 @@ def _after_fork() -> None:
     session, _session = _session, ""
     if session and os.path.isdir(session):
         try:
-            join(session)
+            _join(session, _FORKED)
         except Exception as error:  # the fork is the target's; it must not fail because of us
             print(f"giltrace: process {os.getpid()} is not recorded: {error}", file=sys.stderr)
 

@@ -140,6 +140,41 @@ if __name__ == "__main__":
     assert acquires(capture, fork.process) >= 50
 
 
+def test_a_program_that_becomes_another_is_recorded_on(tmp_path: Path) -> None:
+    """After exec the process has the same id: each program is recorded as one of its own."""
+    code = """
+import os, sys
+n = int(sys.argv[1])
+if n:
+    os.execv(sys.executable, [sys.executable, __file__, str(n - 1)])
+"""
+    done = record(tmp_path / "out.giltrace", script(tmp_path, code), "5")
+    assert (done.returncode, done.stderr) == (0, "")
+    capture = read(tmp_path / "out.giltrace")
+    assert [process.argv[-1] for process in capture.processes] == ["5", "4", "3", "2", "1", "0"]
+    assert len({process.pid for process in capture.processes}) == 1
+
+
+def test_many_short_children_take_little_memory(tmp_path: Path) -> None:
+    """The memory of processes that have ended is given back while the recording goes on."""
+    code = """
+import os
+def used():
+    files = os.statvfs("/dev/shm")
+    return (files.f_blocks - files.f_bfree) * files.f_frsize
+before = used()
+for _ in range(100):
+    if os.fork() == 0:
+        os._exit(0)
+    os.wait()
+# What is left is what the recorder has not come round to yet.
+assert used() - before < 100 << 20, used() - before
+"""
+    done = record(tmp_path / "out.giltrace", script(tmp_path, code))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(read(tmp_path / "out.giltrace").processes) == 101
+
+
 def test_ctrl_c_on_a_terminal(tmp_path: Path) -> None:
     """Ctrl-C reaches the target once, as without us, and the capture is whole."""
     program = script(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import select
 import sys
 from pathlib import Path
 
@@ -20,6 +23,12 @@ def cycles(n):
     for _ in range(n):
         cycle()
 """
+
+
+def wait_for(pid: int) -> None:
+    """Return once a process that is not our child has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        assert select.select([os.pidfd_open(pid)], [], [], 30)[0]
 
 
 def test_a_with_block_is_recorded_exactly(tmp_path: Path) -> None:
@@ -149,12 +158,19 @@ with giltrace.Recorder(out):
 def test_a_process_that_dies_in_the_block_leaves_a_capture(tmp_path: Path) -> None:
     """The recorder process sees its end and finishes the file."""
     done = run_python(
-        PRELUDE + "giltrace.Recorder(out).start()\ncycles(300)\nos.kill(os.getpid(), 9)\n",
+        PRELUDE
+        + """
+recorder = giltrace.Recorder(out)
+recorder.start()
+cycles(300)
+print(recorder._collector.pid, flush=True)
+os.kill(os.getpid(), 9)
+""",
         tmp_path / "out.giltrace",
         check=False,
     )
     assert done.returncode == -9
-    # communicate() above returned once the recorder had closed its inherited pipes: it is done.
+    wait_for(int(done.stdout))
     capture = read(tmp_path / "out.giltrace")
     assert acquires(capture) > 300
 

@@ -322,6 +322,62 @@ assert len(take(reader)) == 4 and not os.path.exists(path + "2")
     )
 
 
+def test_starting_and_stopping_from_many_threads(tmp_path: Path) -> None:
+    """Whoever comes second waits or is refused; what was in the way is put back as it was."""
+    run(
+        """
+def hammer(number):
+    for i in range(40):
+        own = f"{path}-{number}-{i}"
+        try:
+            _core.probe()
+            _core.start(own, b"{}", chunks=16, slots=16, codes_bytes=65536)
+        except _core.TapError as error:
+            assert "already" in str(error), error
+        else:
+            cycle()
+            _core.stop()
+            os.unlink(own)
+        if number == 0 and i % 10 == 0:
+            pid = os.fork()
+            if pid == 0:
+                _core.probe()
+                os._exit(0)
+            assert os.waitpid(pid, 0)[1] == 0
+import warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+threads = [threading.Thread(target=hammer, args=(n,)) for n in range(4)]
+for t in threads: t.start()
+for t in threads: t.join()
+_core.stop()
+assert not _core.state()["installed"] and not _core.state()["recording"]
+cycle()
+""",
+        tmp_path,
+    )
+
+
+def test_calls_that_let_go_by_themselves_are_told(tmp_path: Path) -> None:
+    """Where the build shows it, a call's own release is marked, and a forced one never is."""
+    run(
+        """
+def spin():
+    while not done: pass
+done = False
+reader = start()
+t = threading.Thread(target=spin); t.start()
+for _ in range(50): cycle()
+done = True; t.join()
+_core.stop()
+releases = [e for e in take(reader) if e.kind == "release"]
+assert not any(e.flags & 2 and e.flags & 4 for e in releases)
+marked = sum(bool(e.flags & 4) for e in releases)
+assert marked == 0 or marked >= 50, marked
+""",
+        tmp_path,
+    )
+
+
 def test_errno_and_results_are_unchanged(tmp_path: Path) -> None:
     """A call's errno survives the release and the acquire around it."""
     run(

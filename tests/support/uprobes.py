@@ -23,7 +23,7 @@ class Hit(NamedTuple):
 
     tid: int
     ts_ns: int
-    kind: str  # "acquire" or "release"
+    kind: str  # "acquire", "release", or "away" when the kernel takes the CPU from the thread
 
 
 def missing() -> str:
@@ -83,12 +83,11 @@ def probing(pid: int) -> Iterator[Path]:
         (instance / "trace_clock").write_text("mono")
         (instance / "options" / "event-fork").write_text("1")
         (instance / "set_event_pid").write_text(str(pid))
+        (instance / "events" / "sched" / "sched_switch" / "enable").write_text("1")
         (instance / "events" / group / "enable").write_text("1")
         yield instance
     finally:
-        enabled = instance / "events" / group / "enable"
-        if enabled.exists():
-            enabled.write_text("0")
+        (instance / "events" / "enable").write_text("0")
         instance.rmdir()
         for line in (TRACEFS / "uprobe_events").read_text().splitlines():
             if line[2:].startswith(f"{group}/"):
@@ -103,14 +102,19 @@ def _define(line: str) -> None:
         os.close(fd)
 
 
+_LINE = re.compile(
+    r"-(\d+)\s+\[\d+\].*?(\d+)\.(\d{6}): (acquire|release|sched_switch): (?:.*prev_pid=(\d+))?"
+)
+
+
 def hits(instance: Path) -> list[Hit]:
     """Everything that fired so far, oldest first."""
     found = []
     for line in (instance / "trace").read_text().splitlines():
-        match = re.search(r"-(\d+)\s+\[\d+\].*?(\d+)\.(\d{6}): (acquire|release): ", line)
-        if match:
-            tid, seconds, micros, kind = match.groups()
-            found.append(Hit(int(tid), int(seconds) * 10**9 + int(micros) * 1000, kind))
+        if match := _LINE.search(line):
+            tid, seconds, micros, kind, away = match.groups()
+            ts_ns = int(seconds) * 10**9 + int(micros) * 1000
+            found.append(Hit(int(away or tid), ts_ns, "away" if away else kind))
     return sorted(found, key=lambda hit: hit.ts_ns)
 
 

@@ -10,16 +10,17 @@ import sys
 
 def _refuse(session, reason):
     """Leave word for the recorder; the target goes on as if nothing had happened."""
+    path = os.path.join(session, "%d.refused" % os.getpid())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    text = "%s\n%s" % (sys.executable, reason)
     try:
-        path = os.path.join(session, "%d.refused" % os.getpid())
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
         fd = os.open(path, flags, 0o600)
+        try:
+            os.write(fd, text.encode("utf-8", "backslashreplace"))
+        finally:
+            os.close(fd)
     except OSError:
-        return
-    try:
-        os.write(fd, ("%s\n%s" % (sys.executable, reason)).encode("utf-8", "backslashreplace"))
-    finally:
-        os.close(fd)
+        pass
 
 
 def _join():
@@ -29,7 +30,9 @@ def _join():
     try:
         from giltrace.runtime import bootstrap
     except ImportError as error:
-        _refuse(session, "missing: %s" % error)
+        # A further interpreter of a process runs this, too; the first one records for all.
+        if "subinterpreter" not in str(error):
+            _refuse(session, "missing: %s" % error)
         return
     try:
         bootstrap.join(session)
@@ -52,5 +55,7 @@ def _step_aside():
             sys.modules["sitecustomize"] = ours
 
 
-_join()
-_step_aside()
+try:
+    _join()
+finally:
+    _step_aside()
