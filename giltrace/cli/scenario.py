@@ -38,7 +38,13 @@ def _complete(_context: click.Context, _param: click.Parameter, incomplete: str)
     help="CPU threads beside the server. Give it several times for several runs.",
 )
 @click.option("--load-kind", default="spin", show_default=True, help="What these threads do.")
-@click.option("--requests", default=500, show_default=True, type=click.IntRange(min=1))
+@click.option(
+    "--requests",
+    default=500,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Messages the client sends, each one answered before the next.",
+)
 @click.option(
     "--size", default=8192, show_default=True, type=click.IntRange(min=1), help="Bytes a message."
 )

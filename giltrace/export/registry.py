@@ -1,0 +1,43 @@
+"""The exporters by name. A new one is one module and one line here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, Final, cast
+
+from giltrace.errors import GiltraceError
+from giltrace.export.base import Exporter
+
+# Import paths, not classes: listing the formats should not load any of them.
+_EXPORTERS: Final = {
+    "perfetto": "giltrace.export.perfetto:PerfettoExporter",
+    "chrome": "giltrace.export.chrome:ChromeExporter",
+    "csv": "giltrace.export.csv:CsvExporter",
+}
+
+
+def names() -> list[str]:
+    """The names of all formats, the preferred one first."""
+    return list(_EXPORTERS)
+
+
+def create(name: str, **options: Any) -> Exporter:
+    """The exporter called ``name``, made with its own options.
+
+    Raises:
+        GiltraceError: there is no such format, or a package that it needs is not installed.
+        TypeError: it has no such option.
+    """
+    if name not in _EXPORTERS:
+        raise GiltraceError(
+            f"There is no export format {name!r}.", f"Choose one of: {', '.join(names())}."
+        )
+    module, _, attribute = _EXPORTERS[name].partition(":")
+    try:
+        found = getattr(import_module(module), attribute)
+    except ImportError as error:
+        raise GiltraceError(
+            f"The {name} format needs a package that is missing: {error}.",
+            f"Install it with: python -m pip install {error.name or name}",
+        ) from error
+    return cast("Exporter", found(**options))
