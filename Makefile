@@ -1,0 +1,91 @@
+# `make` lists what there is. Prerequisites: CPython 3.11 or newer, a C compiler, make; no root.
+
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.giltrace-setup
+BUILD  := build
+DEMO   := $(BUILD)/demo
+C_CODE := $(wildcard giltrace/_core/*.c giltrace/_core/*.h)
+
+# Extra arguments for pytest: make test ARGS='-k reader -x'
+ARGS ?=
+
+# A different PYTHON than the one the environment was made with makes it anew.
+IDENTITY := import sys; print(sys.base_prefix, *sys.version_info[:3])
+ifneq ($(PYTHON),)
+ifneq ($(shell $(PYTHON) -c '$(IDENTITY)' 2>&1),$(shell $(BIN)/python -c '$(IDENTITY)' 2>&1))
+STALE := stale
+endif
+endif
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup demo test lint format docs bench sanitize clean stale
+
+help: ## list the targets
+	@echo 'usage: make TARGET [PYTHON=python3.12]'
+	@echo
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS='	' read -r name text; do \
+		printf '  %-9s %s\n' "$$name" "$$text"; done
+
+setup: $(STAMP) ## install giltrace and its tools into .venv, if anything changed since
+
+# Keeps an environment that works; one that is broken or of another Python is made anew.
+$(STAMP): pyproject.toml setup.py giltrace/_version.py $(C_CODE) $(STALE)
+	@command -v "$${CC:-cc}" >/dev/null || { echo \
+		"giltrace needs a C compiler (Debian, Ubuntu: install gcc); or name one: CC=clang" >&2; exit 1; }
+	@if [ -z '$(STALE)' ] && tools/find-python $(BIN)/python >/dev/null 2>&1; then :; else \
+		python=$$(tools/find-python $(PYTHON)) || exit 1; \
+		echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV); fi
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## record a server beside a CPU-bound thread, explain it, export it for Perfetto
+	@mkdir -p $(DEMO)
+	$(BIN)/giltrace record -o $(DEMO)/blocking.giltrace --force \
+		-m giltrace scenario blocking --load 1 --requests 400
+	$(BIN)/giltrace export $(DEMO)/blocking.giltrace -f perfetto -o $(DEMO)/blocking.pftrace --force
+	@echo 'Open $(DEMO)/blocking.pftrace at https://ui.perfetto.dev (it stays in your browser).'
+
+test: $(STAMP) ## run the tests
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(STAMP) ## check formatting, style, types, import layers and C warnings
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	CFLAGS="$$CFLAGS -Werror" $(BIN)/python setup.py --quiet build_ext --force \
+		--build-temp $(BUILD)/lint --build-lib $(BUILD)/lint
+
+format: $(STAMP) ## format the Python code
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+docs: $(STAMP) ## build the documentation; warnings are errors
+	$(BIN)/sphinx-build -W --keep-going -q -b html docs $(BUILD)/docs
+	@echo 'Open $(BUILD)/docs/index.html'
+
+bench: $(STAMP) ## measure what recording costs
+	$(BIN)/python -m tests.bench
+
+# Each tests/cunit/test_NAME.c is a program that tests giltrace/_core/NAME.c, without Python.
+C_TESTS := $(patsubst tests/cunit/test_%.c,%,$(wildcard tests/cunit/test_*.c))
+C_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fno-omit-frame-pointer -pthread -Igiltrace/_core
+
+sanitize: $(foreach s,address thread,$(C_TESTS:%=$(BUILD)/cunit/%-$(s))) ## run the C unit tests under sanitizers
+	@for test in $^; do echo "$$test"; "$$test" || exit 1; done
+
+$(BUILD)/cunit/%-address: tests/cunit/test_%.c giltrace/_core/%.c $(C_CODE)
+	@mkdir -p $(@D)
+	$(CC) $(C_TEST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all \
+		-o $@ $(filter %/test_$*.c %/$*.c,$^)
+
+$(BUILD)/cunit/%-thread: tests/cunit/test_%.c giltrace/_core/%.c $(C_CODE)
+	@mkdir -p $(@D)
+	$(CC) $(C_TEST_FLAGS) -fsanitize=thread -o $@ $(filter %/test_$*.c %/$*.c,$^)
+
+clean: ## remove what was built, and the environment
+	rm -rf $(BUILD) $(VENV) dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache \
+		.import_linter_cache .hypothesis giltrace/*.so
+	find giltrace tests docs -name __pycache__ -type d -exec rm -rf {} +
