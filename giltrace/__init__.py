@@ -6,10 +6,9 @@ measurement. Every public name is fetched from its module when it is first used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from giltrace._version import __version__
 
+TYPE_CHECKING = False  # type checkers take it for true; the typing module is not worth its price
 if TYPE_CHECKING:
     from giltrace.model.builder import load
     from giltrace.model.trace import Trace
@@ -24,7 +23,7 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,1 @@
+"""Pure functions from a trace to a result: no I/O, no clock, no state."""

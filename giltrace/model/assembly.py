@@ -1,0 +1,191 @@
+"""The columns of one process: lanes to holds, waits and drop requests with their final numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+import numpy as np
+
+from giltrace.capture.events import Kind
+from giltrace.capture.records import CodeInfo
+from giltrace.model.causes import causes
+from giltrace.model.dense import gather
+from giltrace.model.drafts import Draft, Window, draft_holds
+from giltrace.model.lanes import LaneIds, Lanes
+from giltrace.model.mending import Mended
+from giltrace.model.places import PlaceTable
+from giltrace.model.stacks import StackTable, stack_of_events
+from giltrace.model.tables import I4, I8, U1, Columns, DropRequests, Holds, Waits
+from giltrace.model.waiting import draft_requests, draft_waits, grants
+
+_C = TypeVar("_C", bound=Columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """What gives events their places.
+
+    Attributes:
+        codes: the code objects of the process by id.
+        places: all places of the trace; grows.
+        stacks: all stacks of the trace; grows.
+    """
+
+    codes: Mapping[int, CodeInfo]
+    places: PlaceTable
+    stacks: StackTable
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """The columns of one process, or of several; hold indices count from its own first hold."""
+
+    holds: Holds
+    waits: Waits
+    drop_requests: DropRequests
+    breaks: I8
+
+
+def assemble(
+    lanes: Lanes,
+    window: Window,
+    numbers: tuple[I4, I4],
+    texts: Texts,
+    mended: Mended,
+) -> Part:
+    """All columns of one process.
+
+    Args:
+        lanes: its events.
+        window: when it was watched.
+        numbers: for each thread, and for each GIL, of the source its index in the trace.
+        texts: what gives events their places.
+        mended: grows by what had to be mended.
+    """
+    # In this order, and each step letting go of what the next ones do not need: the columns of a
+    # large capture should not be in memory more often than they have to.
+    draft = draft_holds(lanes, window, mended)
+    granted = grants(lanes, draft, mended)
+    breaks = _breaks(lanes, draft)
+    if not draft.moved:
+        draft = replace(draft, of_event=np.zeros(0, np.int32))
+    requests = draft_requests(lanes, draft, granted, mended)
+    place, stack, flags = _releases(lanes, draft, texts)
+    cause = causes(draft, lanes.blind, requests.hold[requests.hold >= 0], flags)
+    del flags
+    waits = draft_waits(lanes, draft, granted, window)
+    return Part(
+        Holds(
+            *_numbered(lanes, draft.lane, numbers),
+            draft.start,
+            draft.end,
+            np.maximum(draft.tenure, 0, out=draft.tenure),
+            place,
+            cause,
+            stack,
+        ),
+        Waits(
+            *_numbered(lanes, waits.lane, numbers),
+            waits.start,
+            waits.end,
+            waits.hold,
+            waits.requests,
+        ),
+        DropRequests(*_numbered(lanes, requests.lane, numbers), requests.ts, requests.hold),
+        breaks,
+    )
+
+
+def join(parts: Sequence[Part]) -> Part:
+    """Several parts as one, in that order."""
+    moved = []
+    offset = 0
+    for part in parts:
+        moved.append(_moved(part, offset) if offset else part)
+        offset += len(part.holds)
+    return Part(
+        _joined(Holds, [part.holds for part in moved]),
+        _joined(Waits, [part.waits for part in moved]),
+        _joined(DropRequests, [part.drop_requests for part in moved]),
+        np.concatenate([np.zeros(0, np.int64), *(part.breaks for part in moved)]),
+    )
+
+
+def _breaks(lanes: Lanes, draft: Draft) -> I8:
+    """Holds after which the record of their lane has a hole, ascending."""
+    torn = np.flatnonzero(~lanes.follows[:-1] & (lanes.lane[1:] == lanes.lane[:-1]))
+    torn = torn[lanes.kind[torn] == Kind.RELEASE]
+    before = np.maximum(torn - 1, 0)
+    paired = (torn > 0) & lanes.follows[before] & (lanes.kind[before] == Kind.ACQUIRE)
+    hold = draft.of_event[np.where(paired, before, torn)]
+    unreleased = np.flatnonzero((draft.release < 0) & ~draft.open)
+    return np.unique(np.concatenate((hold[hold >= 0], unreleased))).astype(np.int64)
+
+
+def _numbered(lanes: Lanes, lane: LaneIds, numbers: tuple[I4, I4]) -> tuple[I4, I4]:
+    """The GILs and threads of these lanes as indices into the trace."""
+    thread, gil = numbers
+    if len(lane) == 0:
+        return np.zeros(0, np.int32), np.zeros(0, np.int32)
+    if lanes.n_gils == 1:
+        return np.full(len(lane), gil[0], np.int32), gather(thread, lane)
+    each = np.arange(len(thread) * lanes.n_gils)
+    return gather(gil[each % lanes.n_gils], lane), gather(thread[each // lanes.n_gils], lane)
+
+
+def _releases(lanes: Lanes, draft: Draft, texts: Texts) -> tuple[I4, I4, U1]:
+    """The place, the stack and the flags of each hold's release; zeros where there is none."""
+    stacks = stack_of_events(lanes.source, texts.codes, texts.places, texts.stacks)
+    released = draft.release >= 0
+    if not released.any():
+        zeros = np.zeros(len(draft), np.int32)
+        return zeros, zeros.copy(), np.zeros(len(draft), np.uint8)
+    # Any release will do where there is none: what it says is taken away again.
+    at = gather(lanes.at, np.where(released, draft.release, draft.release.max()))
+    stack = np.zeros(len(draft), np.int32) if stacks is None else gather(stacks, at)
+    code, lasti, flags = lanes.source.releases(at)
+    del at, stacks
+    place = texts.places.resolve(code, lasti, texts.codes)
+    for column in (place, stack, flags):
+        column[~released] = 0
+    return place, stack, flags
+
+
+def _moved(part: Part, offset: int) -> Part:
+    return Part(
+        part.holds,
+        replace(part.waits, hold=_shifted(part.waits.hold, offset)),
+        replace(part.drop_requests, hold=_shifted(part.drop_requests.hold, offset)),
+        part.breaks + offset,
+    )
+
+
+def _shifted(hold: I8, offset: int) -> I8:
+    return np.where(hold >= 0, hold + offset, -1)
+
+
+_TYPES = {
+    "gil": np.int32,
+    "thread": np.int32,
+    "place": np.int32,
+    "stack": np.int32,
+    "requests": np.int32,
+    "cause": np.int8,
+}
+
+
+def _joined(kind: type[_C], parts: Sequence[_C]) -> _C:
+    """The columns of all parts; without a copy if only one has any rows."""
+    filled = [part for part in parts if len(part)]
+    if len(filled) == 1:
+        return filled[0]
+    return kind(
+        **{
+            name: np.concatenate(
+                [np.zeros(0, _TYPES.get(name, np.int64)), *(getattr(p, name) for p in filled)]
+            )
+            for name in (f.name for f in fields(kind))  # type: ignore[arg-type]
+        }
+    )

@@ -1,0 +1,142 @@
+"""What holds in every trace. `check` is how tests and ``giltrace doctor`` make sure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from giltrace.model.dense import by_thread, gather
+from giltrace.model.tables import Bool, Cause
+from giltrace.model.trace import Trace
+
+
+def check(trace: Trace) -> list[str]:
+    """The invariants that a trace breaks, each as a sentence; an empty list is what one expects.
+
+    At most one holder of a GIL at any time, in the order of tenures; no thread waits for what it
+    holds, or twice at once; each wait ends where the hold it led to begins; each drop request falls
+    inside another thread's hold; nobody holds a GIL for longer than it was watched.
+    """
+    problems = list(_indices(trace))
+    if problems:
+        # With wrong indices the other questions make no sense.
+        return problems
+    return [*_holds(trace), *_walls(trace), *_waits(trace), *_own(trace), *_requests(trace)]
+
+
+def _report(broken: Bool, text: str) -> Iterator[str]:
+    count = int(np.count_nonzero(broken))
+    if count:
+        yield f"{text}: {count:,} times, first at row {int(np.argmax(broken)):,}"
+
+
+def _indices(trace: Trace) -> Iterator[str]:
+    holds, waits, requests = trace.holds, trace.waits, trace.drop_requests
+    limits = (
+        ("gil", len(trace.gils), (holds, waits, requests)),
+        ("thread", len(trace.threads), (holds, waits, requests)),
+        ("place", len(trace.places), (holds,)),
+        ("stack", len(trace.stacks), (holds,)),
+        ("cause", len(Cause), (holds,)),
+    )
+    for name, limit, tables in limits:
+        for table in tables:
+            column = getattr(table, name)
+            kind = type(table).__name__
+            yield from _report((column < 0) | (column >= limit), f"{kind}.{name} out of range")
+    for kind, hold in (("Waits", waits.hold), ("DropRequests", requests.hold)):
+        yield from _report((hold < -1) | (hold >= len(holds)), f"{kind}.hold out of range")
+    yield from _report((trace.breaks < 0) | (trace.breaks >= len(holds)), "breaks out of range")
+    if list(range(len(trace.gils))) != [gil.index for gil in trace.gils]:
+        yield "gils are not in the order of their indices"
+    owner = np.array([thread.process for thread in trace.threads], np.int64)
+    home = np.array([gil.process for gil in trace.gils], np.int64)
+    for table in (holds, waits, requests):
+        if len(table) and not any(_report((table.gil < 0) | (table.gil >= len(home)), "")):
+            strange = owner[np.minimum(table.thread, len(owner) - 1)] != home[table.gil]
+            yield from _report(strange, f"{type(table).__name__}: thread and GIL of two processes")
+
+
+def _holds(trace: Trace) -> Iterator[str]:
+    holds = trace.holds
+    same = holds.gil[1:] == holds.gil[:-1]
+    yield from _report(holds.gil[1:] < holds.gil[:-1], "holds are not sorted by GIL")
+    yield from _report(holds.end < holds.start, "a hold ends before it begins")
+    yield from _report(same & (holds.start[1:] < holds.end[:-1]), "a GIL has two holders at once")
+    known = np.flatnonzero(holds.tenure > 0)
+    falls = holds.tenure[known[1:]] <= holds.tenure[known[:-1]]
+    falls &= holds.gil[known[1:]] == holds.gil[known[:-1]]
+    yield from _report(falls, "tenure numbers of a GIL do not ascend")
+
+
+def _walls(trace: Trace) -> Iterator[str]:
+    for gil in trace.gils:
+        for rows, where in ((trace.holds, trace.holds_of), (trace.waits, trace.waits_of)):
+            mine = where(gil.index)
+            start, end = rows.start[mine], rows.end[mine]
+            outside = (start < gil.start_ns) | (end > gil.end_ns)
+            yield from _report(
+                outside, f"{type(rows).__name__}: outside the time that GIL {gil.index} was watched"
+            )
+        held = int(trace.holds.ns[trace.holds_of(gil.index)].sum())
+        if held > gil.wall_ns:
+            yield f"GIL {gil.index} was held for {held} ns in {gil.wall_ns} ns"
+
+
+def _waits(trace: Trace) -> Iterator[str]:
+    holds, waits = trace.holds, trace.waits
+    same = waits.gil[1:] == waits.gil[:-1]
+    yield from _report(waits.gil[1:] < waits.gil[:-1], "waits are not sorted by GIL")
+    yield from _report(same & (waits.start[1:] < waits.start[:-1]), "waits are not sorted by start")
+    yield from _report(waits.end < waits.start, "a wait ends before it begins")
+    granted = np.flatnonzero(waits.hold >= 0)
+    hold = waits.hold[granted]
+    yield from _report(holds.start[hold] != waits.end[granted], "a wait does not end at its hold")
+    strange = (holds.thread[hold] != waits.thread[granted]) | (
+        holds.gil[hold] != waits.gil[granted]
+    )
+    yield from _report(strange, "a wait led to the hold of another thread or GIL")
+    if len(np.unique(hold)) != len(hold):
+        yield "several waits led to one hold"
+
+
+def _own(trace: Trace) -> Iterator[str]:
+    """Of one thread on one GIL, holds and waits take turns."""
+    text = "a thread waits for, or holds, a GIL twice at once"
+    holds, waits = trace.holds, trace.waits
+    request = holds.start.copy()
+    granted = np.flatnonzero(waits.hold >= 0)
+    request[waits.hold[granted]] = waits.start[granted]
+    order = by_thread(holds.thread, len(trace.threads))
+    # A hold of no length takes no turn: it may be all that is known of one, at the end of a wait.
+    order = order[gather(holds.end > request, order)]
+    lane = gather(holds.thread, order).astype(np.int64) << 32 | gather(holds.gil, order)
+    end, request = gather(holds.end, order), gather(request, order)
+    yield from _report((end[:-1] > request[1:]) & (lane[:-1] == lane[1:]), text)
+    vain = np.flatnonzero(waits.hold < 0)
+    lanes = waits.thread[vain].astype(np.int64) << 32 | waits.gil[vain]
+    for one in np.unique(lanes):
+        first, last = np.searchsorted(lane, [one, one + 1])
+        mine = vain[lanes == one]
+        since, until = waits.start[mine], waits.end[mine]
+        following = first + np.searchsorted(end[first:last], since, side="right")
+        before = following < last
+        before[before] = request[following[before]] < until[before]
+        yield from _report(before, text)
+        yield from _report(until[:-1] > since[1:], text)
+
+
+def _requests(trace: Trace) -> Iterator[str]:
+    holds, requests = trace.holds, trace.drop_requests
+    same = requests.gil[1:] == requests.gil[:-1]
+    yield from _report(requests.gil[1:] < requests.gil[:-1], "drop requests not sorted by GIL")
+    yield from _report(same & (requests.ts[1:] < requests.ts[:-1]), "drop requests not in time")
+    named = np.flatnonzero(requests.hold >= 0)
+    hold, ts = requests.hold[named], requests.ts[named]
+    outside = (ts < holds.start[hold]) | (ts > holds.end[hold])
+    yield from _report(outside, "a drop request is not inside the hold it names")
+    own = holds.thread[hold] == requests.thread[named]
+    yield from _report(own, "a thread asks itself to drop the GIL")
+    other = holds.gil[hold] != requests.gil[named]
+    yield from _report(other, "a drop request names a hold of another GIL")

@@ -1,0 +1,94 @@
+"""A trace: all that one capture says, in the vocabulary of the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from giltrace.capture.reader import Loss
+from giltrace.capture.records import End, Sample, SessionInfo
+from giltrace.model.handoffs import handoffs
+from giltrace.model.offgil import off_gil
+from giltrace.model.tables import (
+    I8,
+    DropRequests,
+    Gil,
+    Handoffs,
+    Holds,
+    OffGil,
+    Place,
+    Process,
+    Stacks,
+    Thread,
+    Waits,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Everything there is to know about one recording. Nothing in it ever changes.
+
+    Attributes:
+        session: what was recorded, by which giltrace.
+        processes: by index.
+        gils: by index, sorted by process and number.
+        threads: by index, sorted by process and number.
+        places: by number; 0 is the unknown place.
+        stacks: by number, tuples of place numbers, innermost caller first; 0 is ``()``.
+        holds: who held which GIL when.
+        waits: who waited for which GIL when.
+        drop_requests: who asked which hold to end when.
+        breaks: int64, ascending: holds after which events of their thread are missing.
+        samples: what the kernel said; ``process`` is an index into ``processes``.
+        start_ns: the earliest start of a process.
+        end_ns: the latest end of a process.
+        lost_events: events for which there was no room, in all processes.
+        notes: what the reader of any result has to be told, in sentences.
+        end: how the recorded program ended; None if the recorder did not live to see it.
+        loss: what could not be read of the file.
+    """
+
+    session: SessionInfo
+    processes: tuple[Process, ...]
+    gils: tuple[Gil, ...]
+    threads: tuple[Thread, ...]
+    places: Sequence[Place]
+    stacks: Stacks
+    holds: Holds
+    waits: Waits
+    drop_requests: DropRequests
+    breaks: I8
+    samples: tuple[Sample, ...]
+    start_ns: int
+    end_ns: int
+    lost_events: int
+    notes: tuple[str, ...]
+    end: End | None
+    loss: Loss
+
+    @cached_property
+    def handoffs(self) -> Handoffs:
+        """All hand-offs (made at first use)."""
+        return handoffs(self.holds)
+
+    @cached_property
+    def off_gil(self) -> OffGil:
+        """All stretches off the GIL (made at first use)."""
+        return off_gil(self.holds, self.waits, self.breaks)
+
+    def holds_of(self, gil: int) -> slice:
+        """Where the holds of one GIL are in the columns of ``holds``."""
+        first, last = np.searchsorted(self.holds.gil, [gil, gil + 1])
+        return slice(int(first), int(last))
+
+    def waits_of(self, gil: int) -> slice:
+        """Where the waits of one GIL are in the columns of ``waits``."""
+        first, last = np.searchsorted(self.waits.gil, [gil, gil + 1])
+        return slice(int(first), int(last))
+
+    def threads_of(self, process: int) -> tuple[Thread, ...]:
+        """The threads of one process."""
+        return tuple(thread for thread in self.threads if thread.process == process)
