@@ -137,7 +137,7 @@ class End:
     """The recorder finished in good order; without this record it died or still runs.
 
     ``exit_code`` or ``signal`` say how the target ended, if it did. ``recorder_cpu_ns`` is the CPU
-    time that the recorder itself has used.
+    time that the recorder has used since recording began.
     """
 
     ts_ns: int

@@ -33,6 +33,7 @@ class Collector:
     def __init__(self, session: Session, writer: CaptureWriter) -> None:
         self._session = session
         self._writer = writer
+        self._started_cpu_ns = time.process_time_ns()
         self._psutil: dict[int, psutil.Process] = {}
         self._next_sample_ns = 0
         self._next_reclaim_ns = 0
@@ -99,7 +100,8 @@ class Collector:
         for drain in self.drains[:]:
             drain.stop()
             self._finish(drain, "left running" if _runs(drain.pid) else "ended")
-        end = End(time.monotonic_ns(), exit_code, number, reason, time.process_time_ns())
+        cpu_ns = time.process_time_ns() - self._started_cpu_ns
+        end = End(time.monotonic_ns(), exit_code, number, reason, cpu_ns)
         self._writer.write(end)
         self._writer.flush()
 

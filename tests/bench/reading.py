@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -9,16 +10,22 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+
+from giltrace.capture import CaptureWriter
+from tests.support.synthetic import synthetic
+
+_FRAME = 16_000
 _MEASURE = """
 import json, resource, sys, time
 from giltrace import load
-from giltrace.analysis.blame import blame, table
+from giltrace.analysis.blame import table
 from giltrace.analysis.summary import summarise
 start = time.perf_counter()
 trace = load(sys.argv[1])
 read = time.perf_counter()
 summarise(trace)
-table(trace, blame(trace))
+table(trace)
 print(json.dumps([read - start, time.perf_counter() - read,
                   resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
 """
@@ -42,11 +49,24 @@ def run() -> Iterator[tuple[str, str, str]]:
 
 
 def _write(path: Path, events: int) -> None:
-    code = (
-        "import sys; from tests.support.synthetic import write_synthetic;"
-        "write_synthetic(sys.argv[1], int(sys.argv[2]))"
-    )
-    subprocess.run([sys.executable, "-c", code, str(path), str(events)], check=True)
+    """A capture as a recorder would have written it: about 100 ms of all threads in a frame."""
+    capture = synthetic(events)
+    with path.open("wb") as file:
+        writer = CaptureWriter(file, capture.session)
+        for record in (*capture.processes, *capture.threads, *capture.codes):
+            writer.write(record)
+        columns = capture.events[0]
+        data = np.rec.fromarrays([columns.ts, columns.data])
+        for start in range(0, len(data), _FRAME):
+            frame = slice(start, start + _FRAME)
+            thread = columns.thread[frame]
+            edges = np.flatnonzero(np.diff(thread)) + 1
+            bounds = np.concatenate(([0], edges, [len(thread)]))
+            runs = [(int(thread[a]), int(b - a)) for a, b in itertools.pairwise(bounds)]
+            writer.events(0, runs, data[frame].tobytes())
+        for record in (*capture.process_ends, capture.end):
+            if record is not None:
+                writer.write(record)
 
 
 def _measure(path: Path) -> str:

@@ -39,7 +39,7 @@ def run() -> Iterator[tuple[str, str, str]]:
         f"{_median(slower):.3f}",
         "<= 1.03",
     )
-    yield "  recorder's share of one core, its start included", f"{_median(shares):.1%}", ""
+    yield "  recorder's share of one core", f"{_median(shares):.1%}", ""
     yield "  capture, bytes per event", f"{_median(sizes):.1f}", "<= 16"
 
 
