@@ -31,7 +31,7 @@ typedef struct {
     uint64_t switches;   /* acquires by another thread than the last, as gil->switch_number */
     uint64_t tenure;     /* acquires since recording began */
     uint64_t acquired_ns;
-    uint32_t interval_us; /* last measured; believed when measured twice in a row */
+    uint32_t lower_us, lower_n; /* see record_interval() */
     gt_clock_t clock;
 } gil_t;
 
@@ -88,6 +88,7 @@ static bool fail(gt_error_t *error, const char *message)
 /* The words of the stack above the current function's own frame: its caller's. */
 #define CALLER_FRAME ((const void *const *)__builtin_dwarf_cfa())
 #define MAX_SAVE_DEPTH 64
+#define LOWER_ENOUGH 8
 static const void *save_return; /* into PyEval_SaveThread(); NULL: not known */
 static unsigned save_depth;     /* where it lies, in words from drop_gil()'s frame */
 
@@ -193,17 +194,24 @@ static void record_release(const gt_arena_t *arena, gil_t *gil, uint64_t ts, uns
         push(arena, gil, words[i + 1], GT_FRAME, 0, words[i]);
 }
 
-/* The deadline was computed some 100 ns ago, unless we were descheduled in between: a value
- * that comes twice in a row is the interval. Out of range: the clock is another one. */
+/* The deadline was computed some 100 ns ago, or longer if we were descheduled in between, so what
+ * is left of it is at most the interval: a higher value is news at once, a lower one when it has
+ * been the best of several. Out of range: the clock is another one. */
 static void record_interval(gil_t *gil, uint64_t ts, const struct timespec *deadline)
 {
     int64_t left_ns = ((int64_t)deadline->tv_sec * 1000000000 + deadline->tv_nsec) - (int64_t)ts;
     if (left_ns <= 0 || left_ns > INT64_C(60000000000))
         return;
     uint32_t us = (uint32_t)((left_ns + 500) / 1000);
-    if (us == gil->interval_us)
-        atomic_store_explicit(&gil->row->interval_us, us, memory_order_relaxed);
-    gil->interval_us = us;
+    uint32_t known = atomic_load_explicit(&gil->row->interval_us, memory_order_relaxed);
+    gil->lower_us = us > gil->lower_us ? us : gil->lower_us;
+    if (us == known || (us < known && ++gil->lower_n < LOWER_ENOUGH)) {
+        if (us == known)
+            gil->lower_us = gil->lower_n = 0;
+        return;
+    }
+    atomic_store_explicit(&gil->row->interval_us, gil->lower_us, memory_order_relaxed);
+    gil->lower_us = gil->lower_n = 0;
 }
 
 /* --- The hooks ----------------------------------------------------------------------- */

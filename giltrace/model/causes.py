@@ -26,7 +26,7 @@ def causes(draft: Draft, blind: I8, asked: I8, flags: U1) -> I1:
     cause[doubtful | requested] = Cause.UNKNOWN
     cause[requested & ((flags & FLAG_AT_CHECK) != 0)] = Cause.FORCED
     # Also at a check: CPython 3.12 and later collect garbage there, and a finalizer may let go.
-    cause[requested & ((flags & FLAG_CALL) != 0)] = Cause.VOLUNTARY
+    cause[(flags & FLAG_CALL) != 0] = Cause.VOLUNTARY
     cause[(flags & FLAG_SYNTHETIC) != 0] = Cause.NONE
     cause[draft.release < 0] = Cause.UNKNOWN
     cause[draft.open] = Cause.NONE

@@ -9,7 +9,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from giltrace.capture.events import FLAG_AT_CHECK, FLAG_SYNTHETIC, Kind, pack_data, pack_place
+from giltrace.capture.events import (
+    FLAG_AT_CHECK,
+    FLAG_CALL,
+    FLAG_SYNTHETIC,
+    Kind,
+    pack_data,
+    pack_place,
+)
 from giltrace.capture.reader import Capture, Events, Loss
 from giltrace.capture.records import (
     CodeInfo,
@@ -145,10 +152,11 @@ class ProcessRecording:
         callers: Sequence[Spot] = (),
         gil: int = 0,
         check: bool = False,
+        call: bool = False,
         synthetic: bool = False,
     ) -> None:
         """A RELEASE event, and FRAME events for its callers."""
-        flags = FLAG_SYNTHETIC * synthetic | FLAG_AT_CHECK * check
+        flags = FLAG_SYNTHETIC * synthetic | FLAG_AT_CHECK * check | FLAG_CALL * call
         self.event(Kind.RELEASE, thread, ts, self.word(spot), flags=flags, gil=gil)
         words = [*(self.word(caller) for caller in callers), 0]
         for i in range(0, len(callers), 2):

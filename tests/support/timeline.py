@@ -31,6 +31,8 @@ What may follow an item:
     innermost first.
 ``check``
     The release is at a pure eval-breaker check.
+``call``
+    The release was made through PyEval_SaveThread.
 ``already``, ``still``
     The acquire, or the release, is synthetic: recording began, or stopped, during the hold.
 ``gil=N``
@@ -179,6 +181,7 @@ class _Item:
     tenure: int | None = None
     names: int | None = None
     check: bool = False
+    call: bool = False
     already: bool = False
     still: bool = False
     spots: list[Spot] = field(default_factory=list)
@@ -262,6 +265,7 @@ class _Section:
                 callers=item.spots[1:],
                 gil=gil,
                 check=item.check,
+                call=item.call,
                 synthetic=item.still,
             )
         if item.kind == "wait" and item.first is not None:
@@ -333,7 +337,7 @@ def _modify(item: _Item, word: str, rest: Iterator[str]) -> None:
         item.spots.append(_spot(next(rest)))
     elif word == "in":
         item.spots[-1] = item.spots[-1]._replace(qualname=next(rest))
-    elif word in ("check", "already", "still"):
+    elif word in ("check", "call", "already", "still"):
         setattr(item, word, True)
     elif equals and name in ("gil", "tenure", "names"):
         setattr(item, name, int(value))

@@ -20,6 +20,8 @@ def cause(text: str, hold: int = 0) -> Cause:
     [
         ("hold 0-7ms check", "wait 1-7ms request@6ms hold 7-8ms", Cause.FORCED),
         ("hold 0-7ms", "wait 1-7ms request@6ms hold 7-8ms", Cause.UNKNOWN),
+        ("hold 0-7ms call", "wait 1-7ms request@6ms hold 7-8ms", Cause.VOLUNTARY),
+        ("hold 0-7ms check call", "wait 1-7ms request@6ms hold 7-8ms", Cause.VOLUNTARY),
         ("hold 0-7ms", "wait 1-7ms hold 7-8ms", Cause.VOLUNTARY),
         ("hold 0-7ms check", "wait 1-7ms hold 7-8ms", Cause.VOLUNTARY),
         ("hold 0-7ms", "hold 8-9ms", Cause.VOLUNTARY),
@@ -28,7 +30,7 @@ def cause(text: str, hold: int = 0) -> Cause:
     ],
 )
 def test_rules(main: str, io: str, expected: Cause) -> None:
-    """A request and a check together prove force; no request proves the thread's own will."""
+    """A request and a check prove force; no request, or a call, the thread's own will."""
     assert cause(f"main: {main}; io: {io}") == expected
 
 
