@@ -1,0 +1,83 @@
+"""The recorder's side of an arena, when what is in it cannot be trusted."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.support.python import run_python
+
+MAKE = """
+import ctypes, sys
+from giltrace import _core
+cycle = ctypes.CDLL(None).getppid
+_core.start(sys.argv[1], b"{}", slots=8, chunks=16, codes_bytes=65536, stacks=3)
+_core.name_thread(__import__("threading").get_native_id(), b"main")
+for _ in range(300): cycle()
+_core.stop()
+"""
+
+MANGLE = """
+import random, struct, sys
+from giltrace import _core
+good = open(sys.argv[1], "rb").read()
+path = sys.argv[1] + "-mangled"
+opened = 0
+for seed in range(400):
+    rng = random.Random(seed)
+    bad = bytearray(good)
+    for _ in range(rng.choice((1, 3, 30))):
+        # Mostly in the header, rows, slots and code records; now and then anywhere.
+        at = rng.randrange(0, rng.choice((512, 32_000, 110_000, len(bad) - 8)))
+        word = rng.choice((0, 1, 2**31, 2**32 - 1, 2**63, rng.getrandbits(64)))
+        bad[at:at + 8] = struct.pack("<Q", word)
+    with open(path, "wb") as file: file.write(bad)
+    try:
+        reader = _core.ArenaReader(path)
+    except (ValueError, BlockingIOError):
+        continue
+    opened += 1
+    _ = reader.info
+    # After the check, the target may go on scribbling: over the geometry, too.
+    with open(path, "r+b") as file:
+        file.seek(16)
+        file.write(rng.randbytes(96))
+    for _ in range(3):
+        reader.drain(); reader.threads(); reader.codes(); reader.gils(); reader.totals()
+        for slot in range(8):
+            try:
+                reader.free(slot)
+            except IndexError:
+                pass
+    reader.switch(False)
+    reader.close()
+assert opened > 100, opened
+"""
+
+
+def test_a_scribbled_arena_never_crashes_the_recorder(tmp_path: Path) -> None:
+    """Whatever the target's memory holds: an error or odd data, but no crash and no hang."""
+    run_python(MAKE, tmp_path / "arena")
+    run_python(MANGLE, tmp_path / "arena")
+
+
+def test_only_own_regular_files_are_mapped(tmp_path: Path) -> None:
+    """Links, folders and things that are no arena are refused."""
+    run_python(
+        """
+import os, sys
+from giltrace import _core
+base = sys.argv[1]
+open(base, "wb").write(b"x" * 100_000)
+os.symlink(base, base + "-link")
+os.mkdir(base + "-folder")
+for path, kind in ((base, (ValueError, BlockingIOError)), (base + "-link", OSError),
+                   (base + "-folder", OSError), (base + "-none", FileNotFoundError)):
+    try:
+        _core.ArenaReader(path)
+    except kind:
+        pass
+    else:
+        raise AssertionError(path)
+""",
+        tmp_path / "file",
+    )
