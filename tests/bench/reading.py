@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from giltrace.capture import CaptureWriter
+from giltrace.capture.records import Record
 from tests.support.synthetic import synthetic
 
 _FRAME = 16_000
@@ -53,7 +54,8 @@ def _write(path: Path, events: int) -> None:
     capture = synthetic(events)
     with path.open("wb") as file:
         writer = CaptureWriter(file, capture.session)
-        for record in (*capture.processes, *capture.threads, *capture.codes):
+        records: list[Record] = [*capture.processes, *capture.threads, *capture.codes]
+        for record in records:
             writer.write(record)
         columns = capture.events[0]
         data = np.rec.fromarrays([columns.ts, columns.data])
@@ -64,9 +66,10 @@ def _write(path: Path, events: int) -> None:
             bounds = np.concatenate(([0], edges, [len(thread)]))
             runs = [(int(thread[a]), int(b - a)) for a, b in itertools.pairwise(bounds)]
             writer.events(0, runs, data[frame].tobytes())
-        for record in (*capture.process_ends, capture.end):
-            if record is not None:
-                writer.write(record)
+        for last in capture.process_ends:
+            writer.write(last)
+        if capture.end is not None:
+            writer.write(capture.end)
 
 
 def _measure(path: Path) -> str:
