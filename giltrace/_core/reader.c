@@ -309,6 +309,11 @@ static PyObject *reader_info(reader_t *self, void *Py_UNUSED(closure))
                          (Py_ssize_t)(header->info_len % (GT_INFO_BYTES + 1)));
 }
 
+static PyObject *reader_capacity(reader_t *self, void *Py_UNUSED(closure))
+{
+    return PyLong_FromSize_t(self->room);
+}
+
 static PyMethodDef methods[] = {
     {"drain", (PyCFunction)reader_drain, METH_NOARGS,
      "drain() -> (runs, events)\n\nTake what the target has written since the last call: "
@@ -335,6 +340,7 @@ static PyMethodDef methods[] = {
 };
 
 static PyGetSetDef getset[] = {
+    {"capacity", (getter)reader_capacity, NULL, "how many events the arena can hold", NULL},
     {"info", (getter)reader_info, NULL, "(pid, start_ns, JSON bytes of the runtime)", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

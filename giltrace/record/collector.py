@@ -17,8 +17,7 @@ from giltrace.record.session import Refusal, Session
 
 _SAMPLE_NS = 250_000_000
 _RECLAIM_NS = 100_000_000
-# The pool holds a million events; at the fastest rate ever seen that is 200 ms.
-_BUSY_S, _IDLE_S = 0.01, 0.03
+_IDLE_S = 0.03
 
 
 class Collector:
@@ -67,9 +66,8 @@ class Collector:
             OSError: the capture cannot be written.
         """
         self._meet()
-        taken = 0
         for drain in self.drains[:]:
-            taken += self._poll(drain)
+            self._poll(drain)
         now = time.monotonic_ns()
         if now >= self._next_reclaim_ns:
             self._next_reclaim_ns = now + _RECLAIM_NS
@@ -78,7 +76,7 @@ class Collector:
         if now >= self._next_sample_ns:
             self._next_sample_ns = now + _SAMPLE_NS
             self._sample()
-        return _BUSY_S if taken > 1000 else _IDLE_S
+        return min((drain.pause_s for drain in self.drains), default=_IDLE_S)
 
     def stop(self) -> None:
         """Turn recording off in all processes that still run."""
@@ -110,12 +108,11 @@ class Collector:
             self._join(path)
         self.refusals += self._session.refusals()
 
-    def _poll(self, drain: ProcessDrain) -> int:
+    def _poll(self, drain: ProcessDrain) -> None:
         try:
-            taken = drain.poll()
+            drain.poll()
             if not drain.alive:
                 self._finish(drain, "ended")
-            return taken
         except OSError:
             raise
         except (ValueError, SystemError, LookupError, OverflowError) as error:
@@ -124,7 +121,6 @@ class Collector:
             self.refusals.append(
                 Refusal(drain.pid, "", f"its memory for events is damaged: {error}")
             )
-            return 0
 
     def _join(self, path: Path) -> None:
         try:

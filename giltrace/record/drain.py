@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 # more frequent ones lose less when the recorder is killed.
 _FLUSH_NS = 100_000_000
 _FLUSH_BYTES = 1 << 20
+# New processes and threads want to be noticed soon, too.
+_MIN_PAUSE_S, _MAX_PAUSE_S = 0.005, 0.05
 # One takes all a process that has ended can have left; a second, what it wrote meanwhile.
 _LAST_POLLS = 3
 
@@ -41,6 +43,7 @@ class ProcessDrain:
         events: events taken so far.
         lost_events: events it could not write, so far.
         alive: whether the process still runs.
+        pause_s: how long it may be left alone.
     """
 
     def __init__(self, path: Path, index: int, writer: CaptureWriter) -> None:
@@ -59,6 +62,7 @@ class ProcessDrain:
         self.events = 0
         self.lost_events = 0
         self.alive = True
+        self.pause_s = _MIN_PAUSE_S
         self._lost_by_ended = 0
         self._threads: dict[int, int] = {}  # slot -> thread index
         self._slots: dict[int, tuple[int, int]] = {}  # slot -> (tid, start_ns)
@@ -70,7 +74,7 @@ class ProcessDrain:
         self._held: tuple[int, int] = (self.start_ns, 0)
         self._pending: list[bytes] = []
         self._runs: list[tuple[int, int]] = []
-        self._flushed_ns = time.monotonic_ns()
+        self._flushed_ns = self._polled_ns = time.monotonic_ns()
         self._pidfd = _open_pidfd(self.pid)
         facts: dict[str, Any] = json.loads(info)
         writer.write(
@@ -92,10 +96,22 @@ class ProcessDrain:
             self._pending.append(events)
         taken = sum(count for _, count in runs)
         self.events += taken
-        due = time.monotonic_ns() - self._flushed_ns > _FLUSH_NS
-        if due or sum(map(len, self._pending)) > _FLUSH_BYTES:
+        now = time.monotonic_ns()
+        self.pause_s = self._pause(taken, now - self._polled_ns)
+        self._polled_ns = now
+        if now - self._flushed_ns > _FLUSH_NS or sum(map(len, self._pending)) > _FLUSH_BYTES:
             self._write_events()
         return taken
+
+    def _pause(self, taken: int, elapsed_ns: int) -> float:
+        """Seconds until a tenth of the room will be full again, at the rate just seen.
+
+        Each visit takes a core away from the target for a moment, so they should be few.
+        """
+        if not taken:
+            return _MAX_PAUSE_S
+        full_s = self._reader.capacity / taken * elapsed_ns / 1e9
+        return min(_MAX_PAUSE_S, max(_MIN_PAUSE_S, full_s / 10))
 
     def utilisation(self) -> float:
         """Share of the time since the last call that a GIL was held; 0 to the number of GILs."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from giltrace.capture import read
 
 _ROUNDS = 7
-_REQUESTS = 4000
+_REQUESTS = 20_000
 _SCENARIO = (
     "-m", "giltrace", "scenario", "blocking", "--load", "0",
     "--requests", str(_REQUESTS), "--sleep-ms", "0", "--json",
