@@ -38,6 +38,11 @@ COMMANDS: Final[dict[str, Entry]] = {
     "scenario": Entry(
         "giltrace.cli.scenario", "scenario", "Run a small server that shows the convoy effect."
     ),
+    "bench": Entry(
+        "giltrace.cli.bench",
+        "bench",
+        "Measure the servers, alone and beside CPU load, against the talk.",
+    ),
     "doctor": Entry(
         "giltrace.cli.doctor", "doctor", "Say whether recording works here, and what is missing."
     ),

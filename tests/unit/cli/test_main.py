@@ -30,7 +30,7 @@ def test_help_imports_no_command_and_nothing_heavy() -> None:
     assert [entry.module for entry in COMMANDS.values() if entry.module in modules] == []
 
 
-@pytest.mark.parametrize("name", ["report", "export", "doctor", "scenario"])
+@pytest.mark.parametrize("name", ["report", "export", "doctor", "scenario", "bench"])
 def test_command_help_imports_nothing_heavy(name: str) -> None:
     """The help of a command, and so its start, does not wait for numpy or rich."""
     modules = imported_by(f"from giltrace.cli.main import cli; cli.main(['{name}', '--help'])")
