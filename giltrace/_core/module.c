@@ -61,8 +61,8 @@ static void unmap(void)
     memory = NULL;
 }
 
-/* Create the file, with every page of it allocated now: a full file system must show here,
- * not as SIGBUS in the middle of the target's work. */
+/* Create the file, with every page of it allocated and mapped now: a full file system must show
+ * here, not as SIGBUS in the middle of the target's work, and no hook shall take a page fault. */
 static bool map_new(const char *path, size_t bytes)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -76,7 +76,7 @@ static bool map_new(const char *path, size_t bytes)
     while (code == EINTR);
     void *at = MAP_FAILED;
     if (code == 0) {
-        at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
         code = at == MAP_FAILED ? errno : 0;
     }
     close(fd);
