@@ -20,7 +20,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test lint format docs bench sanitize clean stale
+.PHONY: help setup demo test lint format docs bench samples sanitize clean stale
 
 help: ## list the targets
 	@echo 'usage: make TARGET [PYTHON=python3.12]'
@@ -68,6 +68,10 @@ docs: $(STAMP) ## build the documentation; warnings are errors
 
 bench: $(STAMP) ## measure what recording costs
 	$(BIN)/python -m tests.bench
+
+# PYTHONS='python3.12 pypy3' names the interpreters to compare, instead of those that are found.
+samples: $(STAMP) ## make sample_runs/ anew: most of an hour on a quiet machine
+	$(BIN)/python tools/make_samples.py $(PYTHONS)
 
 # Each tests/cunit/test_NAME.c is a program that tests giltrace/_core/NAME.c, without Python.
 C_TESTS := $(patsubst tests/cunit/test_%.c,%,$(wildcard tests/cunit/test_*.c))

@@ -128,8 +128,8 @@ def bench(context: click.Context, /, names: Sequence[str], **given: Any) -> Exit
     """Run the servers SCENARIO, by default those of the talk, alone and beside one CPU thread.
 
     Each run is a process of its own, and has its client in another one. The table shows what the
-    talk measured beside what you see here, and what the CPU thread kept of its speed. In about
-    two minutes:
+    talk measured beside what you see here, and what the CPU thread kept of its speed. In a minute
+    or two:
 
         giltrace bench
 

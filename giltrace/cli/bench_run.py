@@ -143,7 +143,7 @@ class Bench:
             name.endswith("-zmq") for name in self._request.scenarios
         )
         found: dict[str, Environment] = {}
-        with Progress(0, len) as progress:
+        with Progress(0, lambda _finished: None) as progress:
             for given in self._request.pythons:
                 environment = environments.prepare(given, zmq=zmq, say=progress.say)
                 label, number = environment.label, 1

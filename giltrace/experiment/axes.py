@@ -10,8 +10,8 @@ from typing import Final
 from giltrace.experiment.drawing import FAINT, INK, RULE, Drawing, Line, Rect, Text
 
 PALETTE: Final = (
-    *("#0969da", "#bc4c00", "#1a7f37", "#8250df"),
-    *("#bf3989", "#9a6700", "#0b7285", "#cf222e"),
+    *("#0969da", "#bc4c00", "#1a7f37", "#8250df", "#bf3989", "#9a6700"),
+    *("#0b7285", "#cf222e", "#57606a", "#0a3069", "#953800", "#044f1e"),
 )
 """Colours told apart by most people, dark enough to be read on white."""
 

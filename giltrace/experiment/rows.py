@@ -98,7 +98,8 @@ class Row:
 
 def leg_to_dict(run: Finished[Leg]) -> dict[str, Any]:
     """Return one repetition as JSON can hold it."""
-    figures = (*_MEDIANS, "max_ms", "requests", "timed_out")
+    # The last two say, on CLOCK_MONOTONIC, where in the capture the client was at work.
+    figures = (*_MEDIANS, "max_ms", "requests", "timed_out", "start_ns", "end_ns")
     return {
         "repeat": run.job.repeat,
         **{name: run.result.get(name) for name in figures},

@@ -86,6 +86,24 @@ def test_a_small_bench(tmp_path: Path) -> None:
         assert (row["load"] == 1) == ("cpu-1" in {thread.name for thread in trace.threads})
 
 
+@pytest.mark.repo
+def test_captures_and_clients_agree(tmp_path: Path) -> None:
+    """Waits of the server's thread, from its capture, are the best part of the client's times."""
+    fill_figures = pytest.importorskip("tools.fill_figures")
+    words = ("--record", tmp_path, "--json", tmp_path / "captures.json")
+    assert 0 == bench(tmp_path, "blocking", "nonblocking", *QUICK, *words)[0]
+    page = tmp_path / "page.md"
+    page.write_text("<!-- figures: stalls -->\n<!-- end of figures -->\n")
+    text = fill_figures.fill(page, tmp_path)
+    lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert ["| `blocking`", "| `nonblocking`"] == [line[0] for line in lines]
+    loaded = [row for row in rows(tmp_path / "captures.json") if row["load"]]
+    for row, (_name, releases, waits, _each, waited, _extra) in zip(loaded, lines, strict=True):
+        assert 3 <= float(releases) <= 8
+        assert 0 < float(waits) < float(releases) + 1
+        assert 0.1 < float(waited) / row["ms_per_request"] < 1.01
+
+
 def test_ctrl_c(tmp_path: Path) -> None:
     """What was finished is shown and written; the leg under way and its capture are gone."""
     document, captures = tmp_path / "out.json", tmp_path / "captures"

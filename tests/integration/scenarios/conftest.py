@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from giltrace.scenarios import names
+from giltrace.scenarios import ScenarioError, c_zmq, names
 from tests.support.python import environment
 
 SERVE = """
@@ -114,5 +114,10 @@ def skip_unless_possible(name: str) -> None:
     """Skip the test where a server needs what is not installed."""
     if name.endswith("zmq"):
         pytest.importorskip("zmq")
-    if name == "c-zmq" and not (shutil.which("make") and shutil.which("cc")):
-        pytest.skip("no C compiler")
+    if name == "c-zmq":
+        if not (shutil.which("make") and shutil.which("cc")):
+            pytest.skip("no C compiler")
+        try:
+            c_zmq.find_sources()
+        except ScenarioError as error:
+            pytest.skip(error.message)

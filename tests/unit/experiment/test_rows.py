@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from giltrace.experiment import document, rows
+from giltrace.experiment import ccbench, document, rows
+from giltrace.experiment.ccbench import Measure
 from giltrace.experiment.legs import Finished
 from giltrace.experiment.plan import Leg, Settings
 
@@ -194,3 +196,18 @@ def test_settings_are_in_the_row() -> None:
         value["sleep_ms"],
         value["pinned"],
     )
+
+
+@pytest.mark.repo
+def test_every_field_is_documented() -> None:
+    """The reference names each field of the document, of a row, of a leg and of a measure."""
+    text = (Path(__file__).parents[3] / "docs/reference/bench-json.md").read_text()
+    measured = ccbench.rows([Finished(Measure("latency", "bz2", 1, "x"), error="x")])
+    row = rows.rows([ran(ALONE, 1.0)])[0].to_dict()
+    fields = {
+        *document.make(document.start(), interrupted=False, ccbench=[]),
+        *row,
+        *row["legs"][0],
+        *measured[0].to_dict(),
+    }
+    assert {field for field in fields if f"`{field}`" not in text} == set()
