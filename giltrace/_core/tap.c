@@ -508,12 +508,16 @@ static bool calibrate(dance_t *found, unsigned *attempts, gt_error_t *error)
         return fail(error, "memory protection forbids redirecting the interpreter's calls");
     if (known)
         return true;
+#ifdef Py_GIL_DISABLED
+    if (found->n == 0)
+        return fail(error, "this interpreter runs without a GIL, so there is none to record");
+#endif
     char seen[MAX_STEPS + 1] = {0};
     memcpy(seen, found->op, found->n);
     snprintf(error->message, sizeof error->message,
              "this interpreter's GIL does not behave as CPython's does: letting it go and taking "
-             "it back made the calls '%s' where 'LSULLSUU' was expected%s",
-             seen, found->n == 0 ? " (is the GIL disabled?)" : "");
+             "it back made the calls '%s' where 'LSULLSUU' was expected",
+             seen);
     return false;
 }
 
