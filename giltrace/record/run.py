@@ -232,7 +232,7 @@ def _nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
             )
         return GiltraceError(
             f"nothing was recorded: {first.reason.rstrip('.')}",
-            f"See what is wrong: {first.executable} -m giltrace doctor",
+            f"See what is wrong: {first.executable or 'python'} -m giltrace doctor",
         )
     name = os.path.basename(target.argv[0])
     return GiltraceError(
