@@ -27,6 +27,16 @@ class Kind(IntEnum):
     """Caller frames of the RELEASE before it. Payload: a frame word; ``ts``: the next one out."""
     LOST = 6
     """Payload: the number of events of this thread that found no room just before this one."""
+    CPU = 7
+    """The thread's CPU time. Payload: ns, of which the low 48 bits are left. It comes behind the
+    ACQUIRE or RELEASE at which it was read and has the same time, but says nothing of a GIL."""
+    DETAIL = 8
+    """What the call of the RELEASE before it is about. Payload: a file descriptor; ``ts``: 0."""
+    SPAN = 9
+    """A Python function call that has ended; ``ts`` is when it began, so it is not in the order of
+    time. Payload: ``code:16 depth:16 zero:16``; the outermost function has depth 1."""
+    SPAN_END = 10
+    """The SPAN right before it ended. Same payload."""
 
 
 FLAG_SYNTHETIC: Final = 1
@@ -55,6 +65,10 @@ CODE_SHIFT: Final = 0
 LASTI_SHIFT: Final = 16
 CALL_SHIFT: Final = 32
 FIELD_MASK: Final = 0xFFFF
+# The payload of SPAN and SPAN_END begins with the code too.
+DEPTH_SHIFT: Final = 16
+FD_MASK: Final = 0xFFFF_FFFF
+"""What DETAIL uses of its payload."""
 
 CODE_UNKNOWN: Final = 0
 LASTI_UNKNOWN: Final = 0xFFFF
@@ -90,6 +104,11 @@ def pack_place(code: int, lasti: int, call: int = CALL_UNKNOWN) -> int:
         | (lasti & FIELD_MASK) << LASTI_SHIFT
         | (call & FIELD_MASK) << CALL_SHIFT
     )
+
+
+def pack_span(code: int, depth: int) -> int:
+    """The payload of a SPAN and of its SPAN_END."""
+    return (code & FIELD_MASK) << CODE_SHIFT | (depth & FIELD_MASK) << DEPTH_SHIFT
 
 
 def pack_event(ts: int, kind: int, payload: int, *, flags: int = 0, gil: int = 0) -> bytes:
@@ -136,6 +155,10 @@ def schema() -> dict[str, Any]:
             "DROP_REQUEST": ["tenure:48"],
             "FRAME": ["code:16", "lasti:16", "zero:16"],
             "LOST": ["count:48"],
+            "CPU": ["cpu_ns:48"],
+            "DETAIL": ["fd:32", "zero:16"],
+            "SPAN": ["code:16", "depth:16", "zero:16"],
+            "SPAN_END": ["code:16", "depth:16", "zero:16"],
         },
         "flags": {"SYNTHETIC": FLAG_SYNTHETIC, "AT_CHECK": FLAG_AT_CHECK, "CALL": FLAG_CALL},
     }

@@ -12,7 +12,9 @@ from typing import Final, NamedTuple, TypeAlias
 
 from giltrace.capture.events import EVENT_SIZE
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
@@ -20,6 +22,7 @@ from giltrace.capture.records import (
     Record,
     Sample,
     SessionInfo,
+    SourceText,
     SwitchInterval,
     ThreadInfo,
     ThreadName,
@@ -30,7 +33,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"\x89GILTRC\n"
 VERSION: Final = 1
-MINOR: Final = 0
+MINOR: Final = 1
 FILE_HEADER: Final = struct.Struct("<8sHHI")
 
 SYNC: Final = b"TG"
@@ -62,6 +65,9 @@ class FrameType(IntEnum):
     PROCESS_END = 9
     END = 10
     SWITCH_INTERVAL = 11
+    CALL = 12
+    SOURCE = 13
+    DESCRIPTOR = 14
 
 
 RECORD_TYPES: Final[dict[int, type[Record]]] = {
@@ -75,6 +81,9 @@ RECORD_TYPES: Final[dict[int, type[Record]]] = {
     FrameType.PROCESS_END: ProcessEnd,
     FrameType.END: End,
     FrameType.SWITCH_INTERVAL: SwitchInterval,
+    FrameType.CALL: CallInfo,
+    FrameType.SOURCE: SourceText,
+    FrameType.DESCRIPTOR: Descriptor,
 }
 """The record in a frame of each type but EVENTS."""
 

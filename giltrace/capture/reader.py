@@ -15,8 +15,10 @@ from giltrace.capture.events import EVENT_SIZE
 from giltrace.capture.format import (
     EVENTS_HEAD,
     FILE_HEADER,
+    MINOR,
     RECORD_TYPES,
     RUN,
+    VERSION,
     CaptureError,
     FrameType,
     is_known,
@@ -24,7 +26,9 @@ from giltrace.capture.format import (
     parse_file_header,
 )
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
@@ -32,6 +36,7 @@ from giltrace.capture.records import (
     Record,
     Sample,
     SessionInfo,
+    SourceText,
     SwitchInterval,
     ThreadInfo,
     ThreadName,
@@ -54,7 +59,7 @@ class Events:
     Within one thread, file order is program order.
 
     Attributes:
-        ts: ``<u8`` [n], ns of CLOCK_MONOTONIC (a frame word for FRAME events).
+        ts: ``<u8`` [n], ns of CLOCK_MONOTONIC (a frame word for FRAME events, 0 for DETAIL).
         data: ``<u8`` [n], kind, flags, gil and payload as in `giltrace.capture.events`.
         thread: ``<u4`` [n], index of the thread within its process.
     """
@@ -105,10 +110,13 @@ class Capture:
     samples: list[Sample] = field(default_factory=list)
     process_ends: list[ProcessEnd] = field(default_factory=list)
     switch_intervals: list[SwitchInterval] = field(default_factory=list)
+    calls: list[CallInfo] = field(default_factory=list)
+    sources: list[SourceText] = field(default_factory=list)
+    descriptors: list[Descriptor] = field(default_factory=list)
     end: End | None = None
     events: dict[int, Events] = field(default_factory=dict)
     loss: Loss = field(default_factory=Loss)
-    version: tuple[int, int] = (1, 0)
+    version: tuple[int, int] = (VERSION, MINOR)
 
 
 MAX_EVENTS: Final = 100_000_000
@@ -200,6 +208,9 @@ class _Collector:
             samples=records[Sample],
             process_ends=records[ProcessEnd],
             switch_intervals=records[SwitchInterval],
+            calls=records[CallInfo],
+            sources=records[SourceText],
+            descriptors=records[Descriptor],
             end=ends[-1] if ends else None,
             events=self._take_columns(),
             loss=loss,

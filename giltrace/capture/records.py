@@ -157,6 +157,43 @@ class SwitchInterval:
     interval_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class CallInfo:
+    """One C function that was called; ``call`` is the number that events carry, from 1 on.
+
+    ``name`` is ``module.qualname`` as C knows it: ``posix.read``, ``_thread.lock.acquire``.
+    """
+
+    process: Index
+    call: Index
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceText:
+    r"""Consecutive lines of a source file, joined by ``\n``; the first is number ``line``.
+
+    ``filename`` is as in `CodeInfo`. A file may come in several pieces.
+    """
+
+    filename: str
+    line: Index
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """What a file descriptor of a process was when it was looked at, at ``ts_ns``.
+
+    ``what`` is for people: ``tcp 127.0.0.1:41234 -> 10.0.0.5:5432``, ``pipe``, a path.
+    """
+
+    process: Index
+    fd: Index
+    ts_ns: int
+    what: str
+
+
 Record: TypeAlias = (
     SessionInfo
     | ProcessInfo
@@ -168,6 +205,9 @@ Record: TypeAlias = (
     | ProcessEnd
     | End
     | SwitchInterval
+    | CallInfo
+    | SourceText
+    | Descriptor
 )
 
 _CODE: Final = struct.Struct("<6I")
@@ -293,5 +333,8 @@ _FIELDS: Final[dict[type[Record], list[tuple[str, Callable[[object], bool], bool
         ProcessEnd,
         End,
         SwitchInterval,
+        CallInfo,
+        SourceText,
+        Descriptor,
     )
 }

@@ -10,10 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from giltrace.model.builder import build, load
+    from giltrace.model.calls import Call, OffKind
+    from giltrace.model.descriptors import Descriptors
     from giltrace.model.invariants import check
+    from giltrace.model.running import Running
     from giltrace.model.tables import (
         Cause,
+        CpuReadings,
         DropRequests,
+        FunctionSpans,
         Gil,
         Handoffs,
         Holds,
@@ -26,14 +31,20 @@ if TYPE_CHECKING:
     from giltrace.model.trace import Trace
 
 __all__ = [
+    "Call",
     "Cause",
+    "CpuReadings",
+    "Descriptors",
     "DropRequests",
+    "FunctionSpans",
     "Gil",
     "Handoffs",
     "Holds",
     "OffGil",
+    "OffKind",
     "Place",
     "Process",
+    "Running",
     "Thread",
     "Trace",
     "Waits",
@@ -42,7 +53,16 @@ __all__ = [
     "load",
 ]
 
-_MODULES = {"Trace": "trace", "build": "builder", "check": "invariants", "load": "builder"}
+_MODULES = {
+    "Call": "calls",
+    "Descriptors": "descriptors",
+    "OffKind": "calls",
+    "Running": "running",
+    "Trace": "trace",
+    "build": "builder",
+    "check": "invariants",
+    "load": "builder",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -4,20 +4,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
 from giltrace.capture.events import Kind
 from giltrace.capture.records import CodeInfo
+from giltrace.model import cpu, spans
+from giltrace.model.attached import fd_of_releases
 from giltrace.model.causes import causes
-from giltrace.model.dense import gather
+from giltrace.model.dense import constant, gather, is_constant
 from giltrace.model.drafts import Draft, Window, draft_holds
-from giltrace.model.lanes import LaneIds, Lanes
+from giltrace.model.lanes import Lanes
 from giltrace.model.mending import Mended
 from giltrace.model.places import PlaceTable
+from giltrace.model.source import LaneIds
 from giltrace.model.stacks import StackTable, stack_of_events
-from giltrace.model.tables import I4, I8, U1, Columns, DropRequests, Holds, Waits
+from giltrace.model.tables import (
+    I4,
+    I8,
+    U1,
+    Columns,
+    CpuReadings,
+    DropRequests,
+    FunctionSpans,
+    Holds,
+    Waits,
+)
 from giltrace.model.waiting import draft_requests, draft_waits, grants
 
 _C = TypeVar("_C", bound=Columns)
@@ -25,17 +38,27 @@ _C = TypeVar("_C", bound=Columns)
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """What gives events their places.
+    """What gives events their places and calls.
 
     Attributes:
         codes: the code objects of the process by id.
         places: all places of the trace; grows.
         stacks: all stacks of the trace; grows.
+        calls: int32, for each call id of the process the number of the call in the trace.
     """
 
     codes: Mapping[int, CodeInfo]
     places: PlaceTable
     stacks: StackTable
+    calls: I4
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What does not concern a GIL; threads are places in the threads of the source."""
+
+    cpu: CpuReadings
+    spans: FunctionSpans
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +69,37 @@ class Part:
     waits: Waits
     drop_requests: DropRequests
     breaks: I8
+    cpu: CpuReadings
+    spans: FunctionSpans
+
+
+@dataclass(frozen=True, slots=True)
+class _Releases:
+    """What the release of each hold says; columns as in `Holds`."""
+
+    place: I4
+    stack: I4
+    call: I4
+    fd: I4
 
 
 def assemble(
     lanes: Lanes,
+    extras: Extras,
     window: Window,
     numbers: tuple[I4, I4],
     texts: Texts,
+    *,
     mended: Mended,
 ) -> Part:
     """All columns of one process.
 
     Args:
         lanes: its events.
+        extras: what else there is of it.
         window: when it was watched.
         numbers: for each thread, and for each GIL, of the source its index in the trace.
-        texts: what gives events their places.
+        texts: what gives events their places and calls.
         mended: grows by what had to be mended.
     """
     # In this order, and each step letting go of what the next ones do not need: the columns of a
@@ -72,7 +110,7 @@ def assemble(
     if not draft.moved:
         draft = replace(draft, of_event=np.zeros(0, np.int32))
     requests = draft_requests(lanes, draft, granted, mended)
-    place, stack, flags = _releases(lanes, draft, texts)
+    releases, flags = _releases(lanes, draft, texts)
     cause = causes(draft, lanes.blind, requests.hold[requests.hold >= 0], flags)
     del flags
     waits = draft_waits(lanes, draft, granted, window)
@@ -82,9 +120,11 @@ def assemble(
             draft.start,
             draft.end,
             np.maximum(draft.tenure, 0, out=draft.tenure),
-            place,
+            releases.place,
             cause,
-            stack,
+            releases.stack,
+            releases.call,
+            releases.fd,
         ),
         Waits(
             *_numbered(lanes, waits.lane, numbers),
@@ -95,6 +135,8 @@ def assemble(
         ),
         DropRequests(*_numbered(lanes, requests.lane, numbers), requests.ts, requests.hold),
         breaks,
+        cpu.renumbered(extras.cpu, numbers[0]),
+        spans.renumbered(extras.spans, numbers[0]),
     )
 
 
@@ -110,6 +152,8 @@ def join(parts: Sequence[Part]) -> Part:
         _joined(Waits, [part.waits for part in moved]),
         _joined(DropRequests, [part.drop_requests for part in moved]),
         np.concatenate([np.zeros(0, np.int64), *(part.breaks for part in moved)]),
+        _joined(CpuReadings, [part.cpu for part in moved]),
+        _joined(FunctionSpans, [part.spans for part in moved]),
     )
 
 
@@ -135,22 +179,28 @@ def _numbered(lanes: Lanes, lane: LaneIds, numbers: tuple[I4, I4]) -> tuple[I4, 
     return gather(gil[each % lanes.n_gils], lane), gather(thread[each // lanes.n_gils], lane)
 
 
-def _releases(lanes: Lanes, draft: Draft, texts: Texts) -> tuple[I4, I4, U1]:
-    """The place, the stack and the flags of each hold's release; zeros where there is none."""
+def _releases(lanes: Lanes, draft: Draft, texts: Texts) -> tuple[_Releases, U1]:
+    """What the release of each hold says, and its flags; nothing where there is none."""
     stacks = stack_of_events(lanes.source, texts.codes, texts.places, texts.stacks)
     released = draft.release >= 0
+    none = constant(0, len(draft), np.int32)
     if not released.any():
-        zeros = np.zeros(len(draft), np.int32)
-        return zeros, zeros.copy(), np.zeros(len(draft), np.uint8)
+        no_fd, flags = constant(-1, len(draft), np.int32), np.zeros(len(draft), np.uint8)
+        return _Releases(none, none, none, no_fd), flags
     # Any release will do where there is none: what it says is taken away again.
     at = gather(lanes.at, np.where(released, draft.release, draft.release.max()))
-    stack = np.zeros(len(draft), np.int32) if stacks is None else gather(stacks, at)
-    code, lasti, flags = lanes.source.releases(at)
-    del at, stacks
+    stack = none if stacks is None else gather(stacks, at)
+    del stacks
+    fd = fd_of_releases(lanes.source, at)
+    code, lasti, flags, call_id = lanes.source.releases(at)
+    del at
+    call = none if call_id is None else gather(texts.calls, call_id)
+    del call_id
     place = texts.places.resolve(code, lasti, texts.codes)
-    for column in (place, stack, flags):
-        column[~released] = 0
-    return place, stack, flags
+    for column, nothing in ((place, 0), (stack, 0), (flags, 0), (call, 0), (fd, -1)):
+        if not is_constant(column):
+            column[~released] = nothing
+    return _Releases(place, stack, call, fd), flags
 
 
 def _moved(part: Part, offset: int) -> Part:
@@ -159,6 +209,8 @@ def _moved(part: Part, offset: int) -> Part:
         replace(part.waits, hold=_shifted(part.waits.hold, offset)),
         replace(part.drop_requests, hold=_shifted(part.drop_requests.hold, offset)),
         part.breaks + offset,
+        part.cpu,
+        part.spans,
     )
 
 
@@ -171,6 +223,9 @@ _TYPES = {
     "thread": np.int32,
     "place": np.int32,
     "stack": np.int32,
+    "call": np.int32,
+    "fd": np.int32,
+    "depth": np.int32,
     "requests": np.int32,
     "cause": np.int8,
 }
@@ -181,11 +236,14 @@ def _joined(kind: type[_C], parts: Sequence[_C]) -> _C:
     filled = [part for part in parts if len(part)]
     if len(filled) == 1:
         return filled[0]
-    return kind(
-        **{
-            name: np.concatenate(
-                [np.zeros(0, _TYPES.get(name, np.int64)), *(getattr(p, name) for p in filled)]
-            )
-            for name in (f.name for f in fields(kind))  # type: ignore[arg-type]
-        }
-    )
+    names = [f.name for f in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: _column(name, [getattr(part, name) for part in filled]) for name in names})
+
+
+def _column(name: str, columns: Sequence[Any]) -> Any:
+    """Columns of one name, end to end; where all hold one value, so does the result."""
+    if columns and all(is_constant(column) for column in columns):
+        value = int(columns[0][0])
+        if all(int(column[0]) == value for column in columns):
+            return constant(value, sum(map(len, columns)), columns[0].dtype.type)
+    return np.concatenate([np.zeros(0, _TYPES.get(name, np.int64)), *columns])

@@ -9,7 +9,11 @@ from dataclasses import replace
 import numpy as np
 
 from giltrace.capture.reader import Capture, Events, read
-from giltrace.model.assembly import Part, Texts, assemble, join
+from giltrace.model.assembly import Extras, Part, Texts, assemble, join
+from giltrace.model.calls import CallTable, call_names
+from giltrace.model.causes import undecided
+from giltrace.model.cpu import cpu_readings
+from giltrace.model.descriptors import Descriptors
 from giltrace.model.drafts import Window
 from giltrace.model.entities import (
     Records,
@@ -20,11 +24,12 @@ from giltrace.model.entities import (
     process_window,
     records_by_process,
 )
-from giltrace.model.lanes import LaneIds, Lanes, read_lanes
+from giltrace.model.lanes import Lanes, read_lanes
 from giltrace.model.mending import MAX_NS, Mended
 from giltrace.model.notes import capture_notes, process_notes
 from giltrace.model.places import PlaceTable, code_table
-from giltrace.model.source import Source, read_source
+from giltrace.model.source import LaneIds, Source, read_source
+from giltrace.model.spans import function_spans
 from giltrace.model.stacks import StackTable
 from giltrace.model.tables import I4, I8, Gil, Process, Thread
 from giltrace.model.trace import Trace
@@ -61,10 +66,15 @@ def build(capture: Capture) -> Trace:
         threads=tuple(builder.threads),
         places=builder.places.places(),
         stacks=builder.stacks.stacks(),
+        calls=builder.calls.calls(),
         holds=part.holds,
         waits=part.waits,
         drop_requests=part.drop_requests,
         breaks=part.breaks,
+        cpu=part.cpu,
+        spans=part.spans,
+        descriptors=Descriptors(capture.descriptors, index),
+        sources=tuple(capture.sources),
         samples=tuple(
             replace(sample, process=index[sample.process])
             for sample in capture.samples
@@ -86,6 +96,7 @@ class _Builder:
         self._capture = capture
         self.places = PlaceTable()
         self.stacks = StackTable()
+        self.calls = CallTable()
         self.processes: list[Process] = []
         self.gils: list[Gil] = []
         self.threads: list[Thread] = []
@@ -95,27 +106,40 @@ class _Builder:
     def add(self, number: int, records: Records) -> None:
         """One more process: the number the capture knows it by, and its records."""
         mended = Mended()
-        lanes = read_lanes(
-            read_source(self._capture.events.get(number, _NO_EVENTS), mended), mended
-        )
+        codes = code_table(self._capture.codes, number)
+        src = read_source(self._capture.events.get(number, _NO_EVENTS), mended)
+        extras = Extras(cpu_readings(src, mended), function_spans(src, codes, self.places, mended))
+        lanes = read_lanes(src, mended)
         src = lanes.source
         lane, first, last = _lane_times(lanes)
-        asked = src.ts[lanes.request]
-        span = process_window(records, _low(np.append(first, asked)), _high(np.append(last, asked)))
+        asked, read = src.ts[lanes.request], extras.cpu.ts
+        span = process_window(
+            records,
+            _low(first, asked, read, extras.spans.start),
+            _high(last, asked, read, extras.spans.end),
+        )
         process = make_process(len(self.processes), records, span, mended.lost_events)
         gils = self._add_gils(process, records, src, lanes.gil_of(lane), first)
         known = sorted({*records.threads, *records.names, *src.threads.tolist()})
         index = {thread: len(self.threads) + i for i, thread in enumerate(known)}
         part = assemble(
             lanes,
+            extras,
             Window(np.array([gils[n].start_ns for n in src.gils.tolist()], np.int64), span[1]),
             (
                 _numbers(index, src.threads),
                 _numbers({n: g.index for n, g in gils.items()}, src.gils),
             ),
-            Texts(code_table(self._capture.codes, number), self.places, self.stacks),
-            mended,
+            Texts(
+                codes,
+                self.places,
+                self.stacks,
+                self.calls.numbers(call_names(self._capture.calls, number)),
+            ),
+            mended=mended,
         )
+        if process.inferred:
+            part = replace(part, holds=replace(part.holds, cause=undecided(part.holds.cause)))
         spans = _spans(part, len(self.threads), len(known))
         self.threads += [
             make_thread(index[thread], process, thread, records, spans[i])
@@ -149,12 +173,12 @@ def _lane_times(lanes: Lanes) -> tuple[LaneIds, I8, I8]:
     return lanes.lane[first], lanes.ts(first), lanes.ts(last)
 
 
-def _low(times: I8) -> int | None:
-    return int(times.min()) if len(times) else None
+def _low(*times: I8) -> int | None:
+    return min((int(some.min()) for some in times if len(some)), default=None)
 
 
-def _high(times: I8) -> int | None:
-    return int(times.max()) if len(times) else None
+def _high(*times: I8) -> int | None:
+    return max((int(some.max()) for some in times if len(some)), default=None)
 
 
 def _numbers(index: Mapping[int, int], among: I8) -> I4:
@@ -165,7 +189,7 @@ def _numbers(index: Mapping[int, int], among: I8) -> I4:
 def _spans(part: Part, first: int, count: int) -> list[tuple[int, int] | None]:
     """For each of ``count`` threads from index ``first`` on: its first start and last end."""
     since, until = np.full(count, MAX_NS, np.int64), np.full(count, -1, np.int64)
-    for rows in (part.holds, part.waits):
+    for rows in (part.holds, part.waits, part.spans):
         thread = rows.thread - first if first else rows.thread
         np.minimum.at(since, thread, rows.start)
         np.maximum.at(until, thread, rows.end)

@@ -33,6 +33,11 @@ def causes(draft: Draft, blind: I8, asked: I8, flags: U1) -> I1:
     return cause
 
 
+def undecided(cause: I1) -> I1:
+    """The same without what only a record of drop requests can tell, where there is none."""
+    return np.where(cause == Cause.VOLUNTARY, np.int8(Cause.UNKNOWN), cause)
+
+
 def _blind(draft: Draft, blind: I8) -> Bool:
     """Bool: events were lost during the hold, among them perhaps a drop request for it."""
     if len(blind) == 0:

@@ -27,11 +27,25 @@ def pieces(length: int) -> Iterator[slice]:
         yield slice(start, min(start + _PIECE, length))
 
 
+def constant(value: int, length: int, dtype: type[_T]) -> npt.NDArray[_T]:
+    """A read-only column that holds the same everywhere, and takes no memory."""
+    column: npt.NDArray[_T] = np.broadcast_to(dtype(value), (length,))
+    return column
+
+
+def is_constant(column: npt.NDArray[Any]) -> bool:
+    """Whether it is a column that `constant` made."""
+    return column.strides == (0,)
+
+
 def gather(column: npt.NDArray[_T], *indices: _Ints) -> npt.NDArray[_T]:
     """``column[indices[0][indices[1][…]]]``, piece by piece.
 
     All arrays are contiguous, and indices within bounds: negative ones do not count from the end.
+    Of a `constant` column comes another one, which is read-only.
     """
+    if is_constant(column) and len(column):
+        return np.broadcast_to(column[:1].reshape(()), (len(indices[-1]),))
     found = np.empty(len(indices[-1]), column.dtype)
     for some in pieces(len(found)):
         index = indices[-1][some]
@@ -105,3 +119,53 @@ def by_thread(thread: I4, count: int) -> I8:
     # 16 bits are sorted by radix in linear time.
     narrow = thread.astype(np.uint16) if count <= 1 << 16 else thread
     return np.argsort(narrow, kind="stable")
+
+
+def rising(values: I8, bounds: I8, *, slack: int = 0) -> int:
+    """Let no value be less than one before it in its stretch (in place).
+
+    Args:
+        values: int64.
+        bounds: where each stretch begins, and the end, as from `segments`.
+        slack: how much a value may be raised without a word.
+
+    Returns:
+        how many were raised by more than that.
+    """
+    falls = np.flatnonzero(values[1:] < values[:-1])
+    after = np.searchsorted(bounds, falls, side="right")
+    raised = 0
+    for one in np.unique(after[falls + 1 < bounds[after]]):
+        first, last = bounds[one - 1], bounds[one]
+        risen = np.maximum.accumulate(values[first:last])
+        raised += int(np.count_nonzero(risen - values[first:last] > slack))
+        values[first:last] = risen
+    return raised
+
+
+def batches(bounds: I8, width: int, rows: int) -> Iterator[tuple[int, int]]:
+    """Stretches of a sorted column, as many at a time as are good to work on together.
+
+    Args:
+        bounds: where each stretch begins, and the end, as from `segments`.
+        width: how long a time may be in `lifted` keys; ``width`` times stretches fit in 62 bits.
+        rows: how many rows, more or less, that is; a single stretch may have any number.
+
+    Yields:
+        The first stretch, and the first that is not in the batch any more.
+    """
+    first, count = 0, len(bounds) - 1
+    most = max(1, (1 << 62) // max(1, width))
+    while first < count:
+        last = int(np.searchsorted(bounds, bounds[first] + rows, side="right")) - 1
+        last = min(max(last, first + 1), first + most, count)
+        yield first, last
+        first = last
+
+
+def lifted(ts: I8, stretch: _Ints, low_ns: int, width: int) -> I8:
+    """Times of several stretches as keys that ascend from stretch to stretch.
+
+    All times are within ``low_ns`` and ``low_ns + width - 1``.
+    """
+    return stretch.astype(np.int64) * width + (ts - low_ns)

@@ -14,8 +14,9 @@ import numpy as np
 
 from giltrace.capture.events import Kind
 from giltrace.model.dense import gather, pieces, positions, segments
-from giltrace.model.lanes import LaneIds, Lanes
+from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS, Mended
+from giltrace.model.source import LaneIds
 from giltrace.model.tables import I4, I8, Bool
 from giltrace.model.unpaired import Known, Unpaired, place_unpaired, unpaired_releases
 

@@ -123,7 +123,7 @@ def make_process(
         end_ns=window[1],
         gil_enabled=info.gil_enabled,
         lost_events=max(lost_events, end.lost_events if end else 0),
-        notes=tuple(info.notes),
+        notes=(*info.notes, *(end.notes if end else ())),
         status=end.status if end else "",
         ended=end is not None,
     )

@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from giltrace.model.calls import OffKind
 from giltrace.model.dense import by_thread, gather
-from giltrace.model.tables import Bool, Cause
+from giltrace.model.spans import nests
+from giltrace.model.tables import Bool, Cause, Columns
 from giltrace.model.trace import Trace
 
 
@@ -16,13 +18,17 @@ def check(trace: Trace) -> list[str]:
 
     At most one holder of a GIL at any time, in the order of tenures; no thread waits for what it
     holds, or twice at once; each wait ends where the hold it led to begins; each drop request falls
-    inside another thread's hold; nobody holds a GIL for longer than it was watched.
+    inside another thread's hold; nobody holds a GIL for longer than it was watched. CPU clocks do
+    not run backwards, and nothing takes more CPU time than it lasts; function calls nest.
     """
     problems = list(_indices(trace))
     if problems:
         # With wrong indices the other questions make no sense.
         return problems
-    return [*_holds(trace), *_walls(trace), *_waits(trace), *_own(trace), *_requests(trace)]
+    problems += [*_holds(trace), *_walls(trace), *_waits(trace), *_own(trace), *_requests(trace)]
+    problems += [*_clocks(trace), *_spans(trace)]
+    # What follows from all this can only be right if all this is.
+    return problems or list(_derived(trace))
 
 
 def _report(broken: Bool, text: str) -> Iterator[str]:
@@ -33,13 +39,16 @@ def _report(broken: Bool, text: str) -> Iterator[str]:
 
 def _indices(trace: Trace) -> Iterator[str]:
     holds, waits, requests = trace.holds, trace.waits, trace.drop_requests
-    limits = (
+    limits: tuple[tuple[str, int, tuple[Columns, ...]], ...] = (
         ("gil", len(trace.gils), (holds, waits, requests)),
-        ("thread", len(trace.threads), (holds, waits, requests)),
-        ("place", len(trace.places), (holds,)),
+        ("thread", len(trace.threads), (holds, waits, requests, trace.cpu, trace.spans)),
+        ("place", len(trace.places), (holds, trace.spans)),
         ("stack", len(trace.stacks), (holds,)),
+        ("call", len(trace.calls), (holds,)),
         ("cause", len(Cause), (holds,)),
     )
+    yield from _report(holds.fd < -1, "Holds.fd out of range")
+    yield from _report(trace.spans.depth < 1, "FunctionSpans.depth out of range")
     for name, limit, tables in limits:
         for table in tables:
             column = getattr(table, name)
@@ -140,3 +149,39 @@ def _requests(trace: Trace) -> Iterator[str]:
     yield from _report(own, "a thread asks itself to drop the GIL")
     other = holds.gil[hold] != requests.gil[named]
     yield from _report(other, "a drop request names a hold of another GIL")
+
+
+def _clocks(trace: Trace) -> Iterator[str]:
+    cpu = trace.cpu
+    same = cpu.thread[1:] == cpu.thread[:-1]
+    yield from _report(cpu.thread[1:] < cpu.thread[:-1], "CPU readings are not sorted by thread")
+    yield from _report(same & (cpu.ts[1:] <= cpu.ts[:-1]), "CPU readings are not in time")
+    yield from _report(same & (cpu.cpu_ns[1:] < cpu.cpu_ns[:-1]), "a CPU clock runs backwards")
+
+
+def _spans(trace: Trace) -> Iterator[str]:
+    spans = trace.spans
+    thread, start, end = spans.thread, spans.start, spans.end
+    same = thread[1:] == thread[:-1]
+    yield from _report(end < start, "a function call ends before it begins")
+    yield from _report(thread[1:] < thread[:-1], "function calls are not sorted by thread")
+    unsorted = same & (start[1:] < start[:-1])
+    yield from _report(unsorted, "function calls are not sorted by start")
+    inner_first = same & (start[1:] == start[:-1]) & (end[1:] > end[:-1])
+    yield from _report(inner_first, "an inner function call comes before an outer one")
+    since = np.array([process.start_ns for process in trace.processes], np.int64)
+    until = np.array([process.end_ns for process in trace.processes], np.int64)
+    owner = np.array([one.process for one in trace.threads], np.int64)[thread]
+    outside = (start < since[owner]) | (end > until[owner])
+    yield from _report(outside, "a function call is outside the time its process was watched")
+
+
+def _derived(trace: Trace) -> Iterator[str]:
+    off, idle = trace.off_gil, trace.running.not_running_ns
+    yield from _report(~nests(trace.spans), "a function call crosses another one")
+    too_long = (idle < -1) | (idle > trace.holds.ns)
+    yield from _report(too_long, "a thread did not run for longer than a hold lasted")
+    yield from _report(off.end < off.start, "a stretch off the GIL ends before it begins")
+    yield from _report((off.kind < 0) | (off.kind >= len(OffKind)), "OffGil.kind out of range")
+    too_much = (off.cpu_ns < -1) | (off.cpu_ns > off.ns)
+    yield from _report(too_much, "more CPU time than a stretch lasts")

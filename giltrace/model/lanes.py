@@ -8,18 +8,14 @@ comparison of neighbours.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias
 
 import numpy as np
-import numpy.typing as npt
 
 from giltrace.capture.events import Kind
 from giltrace.model.dense import gather, positions, ranks, segments
 from giltrace.model.mending import CLOCK_SKEW_NS, MAX_NS, Mended
-from giltrace.model.source import Source
+from giltrace.model.source import LaneIds, Source
 from giltrace.model.tables import I4, I8, U1, Bool
-
-LaneIds: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 _HIDES_A_TENURE = 2
 """Losing one event cannot hide a tenure: that takes an acquire and a release."""
@@ -120,35 +116,16 @@ def read_lanes(src: Source, mended: Mended) -> Lanes:
 
 def _sorted_by_lane(src: Source) -> tuple[I4, LaneIds]:
     """File positions of the timed events, lane by lane in program order, and their lanes."""
-    # 16 bits are sorted by radix in linear time.
-    narrow = np.uint16 if len(src.threads) * src.n_gils <= 1 << 16 else np.uint32
-    at, lane = _sorted_by_thread(src, narrow)
+    at, lane = src.by_thread()
     timed = src.timed()
     if not timed.all():
         kept = positions(gather(timed, at))
         at, lane = gather(at, kept), gather(lane, kept)
     if src.n_gils > 1:
-        lane = lane * narrow(src.n_gils) + ranks(src.gil(at), src.gils).astype(narrow)
+        lane = lane * lane.dtype.type(src.n_gils) + ranks(src.gil(at), src.gils).astype(lane.dtype)
         order = np.argsort(lane, kind="stable")
         at, lane = gather(at, order), gather(lane, order)
     return at, lane
-
-
-def _sorted_by_thread(src: Source, narrow: type[np.unsignedinteger[Any]]) -> tuple[I4, LaneIds]:
-    """File positions of all events, thread by thread, and the rank of their threads."""
-    if 4 * len(src.runs) > len(src.thread):
-        rank: LaneIds = ranks(src.thread, src.threads).astype(narrow)
-        order = np.argsort(rank, kind="stable")
-        return order.astype(np.int32), gather(rank, order)
-    # A recorder writes many events of one thread at a time: move whole runs.
-    rank = ranks(src.thread[src.runs], src.threads).astype(narrow)
-    length = np.diff(src.runs, append=len(src.thread))
-    order = np.argsort(rank, kind="stable")
-    length = length[order]
-    shift = src.runs[order] - (np.cumsum(length) - length)
-    at = np.arange(len(src.thread), dtype=np.int32)
-    at += np.repeat(shift.astype(np.int32), length)
-    return at, np.repeat(rank[order], length)
 
 
 def _in_time(src: Source, at: I4, lane: LaneIds, mended: Mended) -> tuple[Source, I4, LaneIds]:

@@ -33,6 +33,8 @@ class Mended:
         stray_requests: drop requests for a tenure that is not on record at that time.
         missing_tenures: tenures that were counted but are not on record.
         lost_events: events that the LOST records count.
+        bad_readings: readings of a CPU clock that went backwards, or that have an impossible time.
+        bad_spans: function calls of which only one end is on record, or that cross others.
     """
 
     unknown_kinds: int = 0
@@ -47,6 +49,8 @@ class Mended:
     stray_requests: int = 0
     missing_tenures: int = 0
     lost_events: int = 0
+    bad_readings: int = 0
+    bad_spans: int = 0
 
     def sentences(self) -> list[str]:
         """One sentence for each thing that happened, for the user."""
@@ -68,5 +72,10 @@ class Mended:
             (self.overlaps, "hold{s} that ran into the next cut short"),
             (self.stray_requests, "drop request{s} for a hold that is not on record"),
             (self.missing_tenures, "hold{s} not on record (lost, or recording was paused)"),
+            (self.bad_readings, "reading{s} of a CPU clock that ran backwards put right"),
+            (
+                self.bad_spans,
+                "function call{s} left out: one end is missing, or it crosses another",
+            ),
         ]
         return [f"{n:,} {text.format(s='s' * (n != 1))}." for n, text in said if n]

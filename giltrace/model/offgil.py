@@ -6,8 +6,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from giltrace.model.dense import by_thread, gather, pieces
-from giltrace.model.tables import I8, Cause, Holds, OffGil, Waits
+from giltrace.model.calls import OffKind
+from giltrace.model.dense import by_thread, gather, is_constant, pieces
+from giltrace.model.tables import I1, I8, Cause, Holds, OffGil, Waits
+
+READING_INTERVAL_NS = 200_000
+"""A thread's CPU clock is read where a hold begins or ends, but not more often than this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,7 @@ def stretches(holds: Holds, waits: Waits, breaks: I8) -> Stretches:
     """
     # Holds are sorted by GIL and time already, so a stable sort by thread is all it takes.
     order = by_thread(holds.thread, int(holds.thread.max(initial=-1)) + 1)
-    request = holds.start.copy()
-    for some in pieces(len(waits)):
-        hold = waits.hold[some]
-        request[hold[hold >= 0]] = waits.start[some][hold >= 0]
+    request = requests(holds, waits)
     end = np.full(len(holds), -1, np.int64)
     end[:-1] = request[order[1:]]
     del request
@@ -59,8 +60,25 @@ def stretches(holds: Holds, waits: Waits, breaks: I8) -> Stretches:
     return Stretches(order, end, vain_at, vain)
 
 
-def off_gil(holds: Holds, waits: Waits, breaks: I8) -> OffGil:
-    """All stretches off the GIL as columns; arguments as for `stretches`."""
+def requests(holds: Holds, waits: Waits) -> I8:
+    """int64 [holds]: when each hold was requested, be it by a wait or by the acquire itself."""
+    request = holds.start.copy()
+    for some in pieces(len(waits)):
+        hold = waits.hold[some]
+        request[hold[hold >= 0]] = waits.start[some][hold >= 0]
+    return request
+
+
+def off_gil(holds: Holds, waits: Waits, breaks: I8, cpu_ns: I8, kinds: I1) -> OffGil:
+    """All stretches off the GIL as columns.
+
+    Args:
+        holds: all holds.
+        waits: all waits.
+        breaks: as for `stretches`.
+        cpu_ns: int64 [holds], CPU time in the stretch after each hold, or -1.
+        kinds: int8, the `OffKind` of each call.
+    """
     found = stretches(holds, waits, breaks)
     wait_of = np.full(len(holds), -1, np.int64)
     granted = np.flatnonzero(waits.hold >= 0)
@@ -71,14 +89,37 @@ def off_gil(holds: Holds, waits: Waits, breaks: I8) -> OffGil:
     next_wait[found.vain_at] = found.vain
     kept = np.flatnonzero(found.end >= 0)
     hold = found.order[kept]
+    start, end = holds.end[hold], found.end[kept]
+    call = gather(holds.call, hold)
+    used = gather(cpu_ns, hold)
+    if not is_constant(used):
+        np.minimum(used, end - start, out=used)
     return OffGil(
         thread=holds.thread[hold],
         gil=holds.gil[hold],
-        start=holds.end[hold],
-        end=found.end[kept],
+        start=start,
+        end=end,
         hold=hold,
         next_wait=next_wait[kept],
+        call=call,
+        kind=_kind(gather(kinds, call), end - start, used, gather(holds.cause, hold)),
+        cpu_ns=used,
     )
+
+
+def _kind(known: I1, ns: I8, cpu_ns: I8, cause: I1) -> I1:
+    """int8: what each stretch is, by its cause, else its call, else by what the CPU clock tells."""
+    kind = np.array(known)
+    kind[cause == Cause.FORCED] = OffKind.SWITCH
+    if is_constant(cpu_ns):
+        return kind
+    told = kind == OffKind.UNKNOWN
+    computes = (cpu_ns >= ns - cpu_ns) & (ns > 0) & (cpu_ns >= 0)
+    # What is shorter has no readings of its own: it is not known to have used no CPU.
+    blocked = (cpu_ns >= 0) & ~computes & (ns >= READING_INTERVAL_NS)
+    kind[told & computes] = OffKind.NATIVE
+    kind[told & blocked] = OffKind.BLOCKED
+    return kind
 
 
 def _requests_in_vain(holds: Holds, waits: Waits, order: I8, end: I8) -> tuple[I8, I8]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from giltrace.capture.events import (
     FLAGS_SHIFT,
@@ -13,9 +15,11 @@ from giltrace.capture.events import (
     Kind,
 )
 from giltrace.capture.reader import Events
-from giltrace.model.dense import distinct, gather, pieces
+from giltrace.model.dense import distinct, gather, pieces, ranks
 from giltrace.model.mending import MAX_NS, Mended
 from giltrace.model.tables import I4, I8, U1, U2, U4, U8, Bool
+
+LaneIds: TypeAlias = npt.NDArray[np.unsignedinteger[Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,8 @@ class Source:
     """The columns of one process's events in file order, and who appears in them.
 
     Attributes:
-        ts: int64 [n]; a frame word for FRAME events, no time of its own for LOST.
+        ts: int64 [n]; a frame word for FRAME events, no time of its own for LOST and DETAIL, and
+            for SPAN one that is not in the order of the others.
         data: ``<u8`` [n].
         thread: uint32 [n].
         kind: uint8 [n]; 0 for what can be no event.
@@ -45,11 +50,38 @@ class Source:
         """How many GILs there are to tell apart, at least 1."""
         return max(1, len(self.gils))
 
+    def has(self, kind: Kind) -> bool:
+        """Whether there is any event of that kind."""
+        return bool((self.kind == kind).any())
+
     def timed(self) -> Bool:
-        """Bool [n]: the events whose ``ts`` is a time."""
+        """Bool [n]: the events that say what happened to a GIL when."""
         # ACQUIRE, RELEASE, WAIT and DROP_REQUEST are the first four, and zero wraps around.
         first: Bool = (self.kind - np.uint8(Kind.ACQUIRE)) < np.uint8(Kind.DROP_REQUEST)
         return first
+
+    def by_thread(self) -> tuple[I4, LaneIds]:
+        """File positions of all events, thread by thread in program order.
+
+        Returns:
+            int32, and uint16 or uint32: the position of each, and the place of its thread in
+            ``threads``.
+        """
+        # 16 bits are sorted by radix in linear time.
+        narrow = np.uint16 if len(self.threads) * self.n_gils <= 1 << 16 else np.uint32
+        if 4 * len(self.runs) > len(self.thread):
+            rank: LaneIds = ranks(self.thread, self.threads).astype(narrow)
+            order = np.argsort(rank, kind="stable")
+            return order.astype(np.int32), gather(rank, order)
+        # A recorder writes many events of one thread at a time: move whole runs.
+        rank = ranks(self.thread[self.runs], self.threads).astype(narrow)
+        length = np.diff(self.runs, append=len(self.thread))
+        order = np.argsort(rank, kind="stable")
+        length = length[order]
+        shift = self.runs[order] - (np.cumsum(length) - length)
+        at = np.arange(len(self.thread), dtype=np.int32)
+        at += np.repeat(shift.astype(np.int32), length)
+        return at, np.repeat(rank[order], length)
 
     def payload(self, at: I4) -> I8:
         """int64: the payloads of the events at these file positions."""
@@ -57,16 +89,27 @@ class Source:
         payload >>= np.uint64(PAYLOAD_SHIFT)
         return payload.view(np.int64)
 
-    def releases(self, at: I4) -> tuple[U2, U2, U1]:
-        """uint16, uint16, uint8: code, lasti and flags of the RELEASE events at these positions."""
+    def releases(self, at: I4) -> tuple[U2, U2, U1, U2 | None]:
+        """What the RELEASE events at these positions say.
+
+        Returns:
+            uint16, uint16, uint8, uint16: code, lasti, flags and call id; None for the last if no
+            release has one.
+        """
         code, lasti = np.empty(len(at), np.uint16), np.empty(len(at), np.uint16)
         flags = np.empty(len(at), np.uint8)
+        call = None
         for some in pieces(len(at)):
             words = self.data.take(at[some])
             code[some], lasti[some] = words.view("<u2")[1::4], words.view("<u2")[2::4]
             flags[some] = words.view(np.uint8)[::8]
+            here = words.view("<u2")[3::4]
+            if call is None and here.any():
+                call = np.zeros(len(at), np.uint16)
+            if call is not None:
+                call[some] = here
         flags >>= np.uint8(FLAGS_SHIFT)
-        return code, lasti, flags
+        return code, lasti, flags, call
 
     def gil(self, at: I4) -> U1:
         """uint8: the GIL numbers of the events at these file positions."""
@@ -99,7 +142,10 @@ def read_source(events: Events, mended: Mended) -> Source:
 
 
 def _gils(src: Source) -> I8:
+    timed = src.timed()
+    if not timed.any():
+        return np.zeros(0, np.int64)
     numbers = src.data.view(np.uint8)[1::8]
-    if len(numbers) and numbers.min() == numbers.max():
+    if numbers.min() == numbers.max():
         return numbers[:1].astype(np.int64)
-    return distinct(numbers[src.timed()])
+    return distinct(numbers[timed])

@@ -9,7 +9,8 @@ import numpy as np
 
 from giltrace.capture.events import FIELD_MASK, LASTI_SHIFT, Kind
 from giltrace.capture.records import CodeInfo
-from giltrace.model.dense import numbered, ranks
+from giltrace.model.attached import attached
+from giltrace.model.dense import numbered
 from giltrace.model.places import PlaceTable, frame_words, place_of
 from giltrace.model.source import Source
 from giltrace.model.tables import I4, I8, Stacks
@@ -47,7 +48,7 @@ def stack_of_events(
 
     All stacks grow together, by one frame at a time.
     """
-    if not (src.kind == Kind.FRAME).any():
+    if not src.has(Kind.FRAME):
         return None
     owner, words = _frames(src)
     distinct_words, index = frame_words(
@@ -71,30 +72,19 @@ def stack_of_events(
     return stack
 
 
-def _frames(src: Source) -> tuple[I8, I8]:
+def _frames(src: Source) -> tuple[I4, I8]:
     """For each FRAME event behind a RELEASE: file position of the latter, and its two words."""
-    thread = ranks(src.thread, src.threads)
-    narrow = np.uint16 if len(src.threads) <= 1 << 16 else np.uint32
-    order = np.argsort(thread.astype(narrow), kind="stable")
-    kind = src.kind[order]
-    frames = np.flatnonzero(kind == Kind.FRAME)
-    others = np.flatnonzero((kind != Kind.FRAME) & (kind != 0))
-    before = np.searchsorted(others, frames) - 1
-    sound = before >= 0
-    owner = others[np.maximum(before, 0)] if len(others) else np.zeros(len(frames), np.int64)
-    if len(others):
-        sound &= (kind[owner] == Kind.RELEASE) & (thread[order[owner]] == thread[order[frames]])
-    owner, frames = order[owner[sound]], order[frames[sound]]
+    owner, frames = attached(src, Kind.FRAME)
     words = np.empty((len(frames), 2), np.int64)
-    words[:, 0] = src.payload(frames.astype(np.int32)) & _WORD_MASK
+    words[:, 0] = src.payload(frames) & _WORD_MASK
     words[:, 1] = src.ts[frames] & _WORD_MASK
     return owner, words
 
 
-def _depths(owner: I8) -> I8:
+def _depths(owner: I4) -> I8:
     """How many FRAME events of the same release come before each."""
     if len(owner) == 0:
-        return owner
+        return owner.astype(np.int64)
     begins = np.concatenate((np.ones(1, np.bool_), owner[1:] != owner[:-1]))
     first = np.flatnonzero(begins)
     depth: I8 = np.arange(len(owner)) - first[np.cumsum(begins) - 1]

@@ -69,6 +69,11 @@ class Process:
     status: str = ""
     ended: bool = True
 
+    @property
+    def inferred(self) -> bool:
+        """Its hand-offs are inferred from function calls: waits and requests were not seen."""
+        return self.backend == "portable"
+
 
 @dataclass(frozen=True, slots=True)
 class Gil:
@@ -236,6 +241,10 @@ class Holds(Spans):
         place: int32 [n], where it was released: index into ``trace.places``, 0 is unknown.
         cause: int8 [n], a `Cause`.
         stack: int32 [n], the callers of that place: index into ``trace.stacks``, 0 is none.
+        call: int32 [n], the C call in which it was released: index into ``trace.calls``, 0 is
+            unknown or none.
+        fd: int32 [n], the file descriptor that this call is about; -1 if there is none, or not
+            known.
     """
 
     gil: I4
@@ -246,6 +255,8 @@ class Holds(Spans):
     place: I4
     cause: I1
     stack: I4
+    call: I4
+    fd: I4
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -315,6 +326,10 @@ class OffGil(Spans):
         end: int64 [n], the next wait's start, or that of the next hold if it was uncontended.
         hold: int64 [n], index of the hold before it.
         next_wait: int64 [n], index of the wait after it; -1 if the acquire was uncontended.
+        call: int32 [n], the C call that the thread is in, that of the hold before it.
+        kind: int8 [n], an `OffKind`: SWITCH after a forced release; else that of the call; else
+            what the CPU clock tells.
+        cpu_ns: int64 [n], CPU time that the thread used; -1 where no reading tells.
     """
 
     thread: I4
@@ -323,3 +338,42 @@ class OffGil(Spans):
     end: I8
     hold: I8
     next_wait: I8
+    call: I4
+    kind: I1
+    cpu_ns: I8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CpuReadings(Columns):
+    """What a thread's CPU clock showed when; sorted by thread and then by time.
+
+    Attributes:
+        thread: int32 [n].
+        ts: int64 [n], when it was read; ascending within a thread.
+        cpu_ns: int64 [n], never falling within a thread. Only differences mean something.
+    """
+
+    thread: I4
+    ts: I8
+    cpu_ns: I8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class FunctionSpans(Spans):
+    """Calls of Python functions, sorted by thread, then start, outer before inner.
+
+    Of two calls of one thread, one is inside the other or they have nothing in common.
+
+    Attributes:
+        thread: int32 [n].
+        start: int64 [n].
+        end: int64 [n].
+        place: int32 [n], file, first line and name of the function; 0 is unknown.
+        depth: int32 [n], how many recorded frames the stack had with it: 1 is the outermost.
+    """
+
+    thread: I4
+    start: I8
+    end: I8
+    place: I4
+    depth: I4

@@ -9,12 +9,18 @@ from functools import cached_property
 import numpy as np
 
 from giltrace.capture.reader import Loss
-from giltrace.capture.records import End, Sample, SessionInfo
+from giltrace.capture.records import End, Sample, SessionInfo, SourceText
+from giltrace.model.calls import IDLE_KINDS, Call, kinds_of
+from giltrace.model.descriptors import Descriptors
+from giltrace.model.expressions import Expressions
 from giltrace.model.handoffs import handoffs
 from giltrace.model.offgil import off_gil
+from giltrace.model.running import Running, running
 from giltrace.model.tables import (
     I8,
+    CpuReadings,
     DropRequests,
+    FunctionSpans,
     Gil,
     Handoffs,
     Holds,
@@ -38,10 +44,15 @@ class Trace:
         threads: by index, sorted by process and number.
         places: by number; 0 is the unknown place.
         stacks: by number, tuples of place numbers, innermost caller first; 0 is ``()``.
+        calls: by number, the C calls in which holds were released; 0 is the unknown call.
         holds: who held which GIL when.
         waits: who waited for which GIL when.
         drop_requests: who asked which hold to end when.
         breaks: int64, ascending: holds after which events of their thread are missing.
+        cpu: what the CPU clocks of the threads showed when.
+        spans: which Python functions ran when, if that was recorded.
+        descriptors: what file descriptors stood for.
+        sources: text from the recorded source files.
         samples: what the kernel said; ``process`` is an index into ``processes``.
         start_ns: the earliest start of a process.
         end_ns: the latest end of a process.
@@ -57,10 +68,15 @@ class Trace:
     threads: tuple[Thread, ...]
     places: Sequence[Place]
     stacks: Stacks
+    calls: Sequence[Call]
     holds: Holds
     waits: Waits
     drop_requests: DropRequests
     breaks: I8
+    cpu: CpuReadings
+    spans: FunctionSpans
+    descriptors: Descriptors
+    sources: tuple[SourceText, ...]
     samples: tuple[Sample, ...]
     start_ns: int
     end_ns: int
@@ -77,7 +93,19 @@ class Trace:
     @cached_property
     def off_gil(self) -> OffGil:
         """All stretches off the GIL (made at first use)."""
-        return off_gil(self.holds, self.waits, self.breaks)
+        kinds = kinds_of(self.calls)
+        return off_gil(self.holds, self.waits, self.breaks, self.running.off_cpu_ns, kinds)
+
+    @cached_property
+    def running(self) -> Running:
+        """How much CPU time holds, and the stretches after them, took (made at first use)."""
+        idle = np.isin(kinds_of(self.calls), list(IDLE_KINDS))
+        return running(self.holds, self.waits, self.breaks, self.cpu, idle)
+
+    @cached_property
+    def expressions(self) -> Expressions:
+        """What stands in the source at each place (looked up at use)."""
+        return Expressions(self.sources)
 
     def holds_of(self, gil: int) -> slice:
         """Where the holds of one GIL are in the columns of ``holds``."""

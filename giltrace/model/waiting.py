@@ -11,8 +11,9 @@ import numpy.typing as npt
 from giltrace.capture.events import Kind
 from giltrace.model.dense import gather, positions, segments
 from giltrace.model.drafts import Draft, Window
-from giltrace.model.lanes import LaneIds, Lanes
+from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS, Mended
+from giltrace.model.source import LaneIds
 from giltrace.model.tables import I4, I8, Bool
 
 

@@ -14,13 +14,16 @@ from giltrace.capture import Capture, CaptureError, CaptureWriter, read
 from giltrace.capture.events import Kind, pack_event, pack_place
 from giltrace.capture.format import FILE_HEADER, FrameType, file_header, pack_frame
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
     ProcessInfo,
     Record,
     SessionInfo,
+    SourceText,
     ThreadInfo,
 )
 
@@ -30,6 +33,9 @@ RECORDS: list[Record] = [
     ThreadInfo(0, 0, 10, 2),
     GilInfo(0, 0),
     CodeInfo(0, 1, 1, "a.py", "TG", b"\x80\x00"),
+    CallInfo(0, 1, "f"),
+    SourceText("a.py", 1, "x"),
+    Descriptor(0, 7, 3, "pipe"),
 ]
 COUNT = 24
 # The bytes whose change no reader can notice: the minor version and the reserved word.
@@ -63,6 +69,7 @@ CONTENT, ENDS = build()
 def everything(capture: Capture) -> Iterator[object]:
     """All of a capture's records and event columns, comparable."""
     yield from (*capture.processes, *capture.threads, *capture.gils, *capture.codes)
+    yield from (*capture.calls, *capture.sources, *capture.descriptors)
     for process, events in capture.events.items():
         yield process, events.ts.tolist(), events.data.tolist(), events.thread.tolist()
     yield from capture.process_ends
@@ -158,7 +165,7 @@ def test_any_damage_is_survived(
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from([*FrameType, 0, 12, 255]),
+            st.sampled_from([*FrameType, 0, len(FrameType) + 1, 255]),
             st.integers(0, 3),
             st.binary(max_size=80),
             st.integers(0, 100),

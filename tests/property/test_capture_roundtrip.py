@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 
 from giltrace.capture import CaptureWriter, read
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
@@ -20,6 +22,7 @@ from giltrace.capture.records import (
     Record,
     Sample,
     SessionInfo,
+    SourceText,
     SwitchInterval,
     ThreadInfo,
     ThreadName,
@@ -54,6 +57,9 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
     st.builds(ProcessEnd, INDEX, INT, INT, TEXT),
     st.builds(End, INT, st.none() | INT, st.none() | INT, TEXT),
     st.builds(SwitchInterval, INDEX, INDEX, INT, INT),
+    st.builds(CallInfo, INDEX, INDEX, TEXT),
+    st.builds(SourceText, TEXT, INDEX, TEXT),
+    st.builds(Descriptor, INDEX, INDEX, INT, TEXT),
 )
 
 
@@ -86,8 +92,10 @@ def test_everything_comes_back(
                 expected[type(item)].append(item)
     capture = read(path)
     assert capture.session == session
-    assert _by_type(capture.processes, capture.threads, capture.thread_names, capture.gils) | (
-        _by_type(capture.codes, capture.samples, capture.process_ends, capture.switch_intervals)
+    assert _by_type(
+        *(capture.processes, capture.threads, capture.thread_names, capture.gils, capture.codes),
+        *(capture.samples, capture.process_ends, capture.switch_intervals, capture.calls),
+        *(capture.sources, capture.descriptors),
     ) == {kind: found for kind, found in expected.items() if kind is not End}
     assert capture.end == (expected[End][-1] if expected[End] else None)
     assert {

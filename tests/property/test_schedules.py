@@ -47,7 +47,7 @@ def shown_holds(trace: Trace, process: int) -> list[Hold]:
             str(trace.places[place]),
             Cause(cause),
         )
-        for gil, thread, start, end, tenure, place, cause, _ in rows
+        for gil, thread, start, end, tenure, place, cause, *_ in rows
         if trace.gils[gil].process == process
     ]
 

@@ -10,16 +10,20 @@ from typing import NamedTuple
 import numpy as np
 
 from giltrace.capture.events import (
+    CALL_SHIFT,
     FLAG_AT_CHECK,
     FLAG_CALL,
     FLAG_SYNTHETIC,
     Kind,
     pack_data,
     pack_place,
+    pack_span,
 )
 from giltrace.capture.reader import Capture, Events, Loss
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
@@ -27,6 +31,7 @@ from giltrace.capture.records import (
     Record,
     Sample,
     SessionInfo,
+    SourceText,
     SwitchInterval,
     ThreadInfo,
     ThreadName,
@@ -51,6 +56,7 @@ class Code:
     number: int
     filename: str
     qualname: str
+    firstlineno: int = 1
     spots: list[Spot] = field(default_factory=list)
 
     def word(self, spot: Spot) -> int:
@@ -62,11 +68,13 @@ class Code:
     def info(self, process: int) -> CodeInfo:
         """Its record, with a line table that says where each instruction is."""
         table = bytearray()
-        line = 1
+        line = self.firstlineno
         for spot in self.spots:
             table += _entry(spot, spot.line - line)
             line = spot.line
-        return CodeInfo(process, self.number, 1, self.filename, self.qualname, bytes(table))
+        return CodeInfo(
+            process, self.number, self.firstlineno, self.filename, self.qualname, bytes(table)
+        )
 
 
 def _entry(spot: Spot, delta: int) -> bytes:
@@ -100,6 +108,7 @@ class ProcessRecording:
     threads: list[ThreadInfo] = field(default_factory=list)
     gils: list[GilInfo] = field(default_factory=list)
     codes: dict[tuple[str, str], Code] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
     events: list[tuple[int, int, int]] = field(default_factory=list)
 
     def thread(self, name: str, tid: int | None = None, start_ns: int = 0) -> int:
@@ -127,9 +136,17 @@ class ProcessRecording:
         """The frame word of a position; unknown if None."""
         if spot is None:
             return pack_place(0, 0xFFFF)
+        return self._code(spot).word(spot)
+
+    def _code(self, spot: Spot) -> Code:
         key = spot.filename, spot.qualname
-        code = self.codes.setdefault(key, Code(len(self.codes) + 1, *key))
-        return code.word(spot)
+        return self.codes.setdefault(key, Code(len(self.codes) + 1, *key))
+
+    def call(self, name: str) -> int:
+        """The number of the C function of that name, a new one if there is none."""
+        if name not in self.calls:
+            self.calls.append(name)
+        return self.calls.index(name) + 1
 
     def event(
         self, kind: int, thread: int, ts: int, payload: int, *, flags: int = 0, gil: int = 0
@@ -154,13 +171,49 @@ class ProcessRecording:
         check: bool = False,
         call: bool = False,
         synthetic: bool = False,
+        name: str = "",
+        cpu_ns: int | None = None,
+        fd: int | None = None,
     ) -> None:
-        """A RELEASE event, and FRAME events for its callers."""
+        """A RELEASE event, with a CPU, FRAMEs for its callers and a DETAIL behind it.
+
+        Args:
+            thread: number of the thread.
+            ts: when.
+            spot: where.
+            callers: innermost first.
+            gil: number of the GIL.
+            check: at a pure check.
+            call: made through PyEval_SaveThread.
+            synthetic: recording stopped.
+            name: of the C function it is made in.
+            cpu_ns: what the thread's CPU clock shows.
+            fd: the file descriptor it is about.
+        """
         flags = FLAG_SYNTHETIC * synthetic | FLAG_AT_CHECK * check | FLAG_CALL * call
-        self.event(Kind.RELEASE, thread, ts, self.word(spot), flags=flags, gil=gil)
+        word = self.word(spot) | (self.call(name) << CALL_SHIFT if name else 0)
+        self.event(Kind.RELEASE, thread, ts, word, flags=flags, gil=gil)
+        if cpu_ns is not None:
+            self.cpu(thread, ts, cpu_ns)
         words = [*(self.word(caller) for caller in callers), 0]
         for i in range(0, len(callers), 2):
             self.event(Kind.FRAME, thread, words[i + 1], words[i])
+        if fd is not None:
+            self.event(Kind.DETAIL, thread, 0, fd)
+
+    def cpu(self, thread: int, ts: int, cpu_ns: int) -> None:
+        """A CPU event; it belongs right behind an ACQUIRE or RELEASE of the same time."""
+        self.event(Kind.CPU, thread, ts, cpu_ns)
+
+    def span(self, thread: int, start: int, end: int, spot: Spot | None, depth: int = 1) -> None:
+        """SPAN and SPAN_END of a call of the function that begins at ``spot``."""
+        code = 0
+        if spot is not None:
+            function = self._code(spot)
+            function.firstlineno = spot.line
+            code = function.number
+        self.event(Kind.SPAN, thread, start, pack_span(code, depth))
+        self.event(Kind.SPAN_END, thread, end, pack_span(code, depth))
 
     def wait(self, thread: int, ts: int, tenure: int, *, gil: int = 0) -> None:
         """A WAIT event; ``tenure`` is that of the hold in the way."""
@@ -184,8 +237,10 @@ class ProcessRecording:
 
     def records(self) -> list[Record]:
         """All its records but the end."""
-        codes = (code.info(self.info.process) for code in self.codes.values())
-        return [self.info, *self.threads, *self.gils, *codes]
+        process = self.info.process
+        codes = (code.info(process) for code in self.codes.values())
+        calls = (CallInfo(process, i, name) for i, name in enumerate(self.calls, 1))
+        return [self.info, *self.threads, *self.gils, *codes, *calls]
 
     def end(self) -> ProcessEnd | None:
         """Its end record."""
@@ -232,6 +287,9 @@ class Recording:
             Sample: capture.samples,  # type: ignore[dict-item]
             ProcessEnd: capture.process_ends,  # type: ignore[dict-item]
             SwitchInterval: capture.switch_intervals,  # type: ignore[dict-item]
+            CallInfo: capture.calls,  # type: ignore[dict-item]
+            SourceText: capture.sources,  # type: ignore[dict-item]
+            Descriptor: capture.descriptors,  # type: ignore[dict-item]
         }
         for record in self._records():
             lists[type(record)].append(record)

@@ -21,6 +21,8 @@ Items:
     A drop request, made during the wait before it.
 ``lost N``
     N events of this thread were lost just before what follows.
+``span A-B``
+    A call of the function that begins ``at FILE:LINE``; on record where it stands in the text.
 ``acquire@T``, ``release@T``, ``wait@T``, ``event@T kind=K payload=P``
     Single events, to spell out damage.
 
@@ -33,6 +35,12 @@ What may follow an item:
     The release is at a pure eval-breaker check.
 ``call``
     The release was made through PyEval_SaveThread.
+``call=NAME``, ``fd=N``
+    The C function it was made in, and the file descriptor that this is about.
+``cpu=A-B``
+    What the thread's CPU clock shows at the acquire and at the release. Either may be left out.
+``depth=N``
+    Of a span: another depth than 1.
 ``already``, ``still``
     The acquire, or the release, is synthetic: recording began, or stopped, during the hold.
 ``gil=N``
@@ -184,6 +192,10 @@ class _Item:
     call: bool = False
     already: bool = False
     still: bool = False
+    name: str = ""
+    fd: int | None = None
+    cpu: tuple[int | None, int | None] = (None, None)
+    depth: int = 1
     spots: list[Spot] = field(default_factory=list)
     numbers: dict[str, int] = field(default_factory=dict)
 
@@ -257,6 +269,8 @@ class _Section:
         if item.kind in ("hold", "acquire") and item.first is not None:
             assert item.tenure is not None
             process.acquire(thread, item.first, item.tenure, gil=gil, synthetic=item.already)
+            if item.cpu[0] is not None:
+                process.cpu(thread, item.first, item.cpu[0])
         if item.kind in ("hold", "release") and item.last is not None:
             process.release(
                 thread,
@@ -267,7 +281,13 @@ class _Section:
                 check=item.check,
                 call=item.call,
                 synthetic=item.still,
+                name=item.name,
+                cpu_ns=item.cpu[1],
+                fd=item.fd,
             )
+        if item.kind == "span" and item.first is not None and item.last is not None:
+            spot = item.spots[0] if item.spots else None
+            process.span(thread, item.first, item.last, spot, item.depth)
         if item.kind == "wait" and item.first is not None:
             process.wait(thread, item.first, self._in_the_way(item, item.first), gil=gil)
         if item.kind == "request" and item.first is not None:
@@ -287,7 +307,7 @@ def _check_waits(items: list[_Item]) -> None:
         later = (
             other
             for other in items[i + 1 :]
-            if other.thread == item.thread and other.kind not in ("request", "lost")
+            if other.thread == item.thread and other.kind not in ("request", "lost", "span")
         )
         following = next(later, None)
         if following is None or following.kind != "hold" or following.since != item.last:
@@ -303,7 +323,7 @@ def _items(thread: int, words: list[str]) -> Iterator[_Item]:
     rest = iter(words)
     for word in rest:
         head, at, value = word.partition("@")
-        if word in ("hold", "wait", "lost") or at:
+        if word in ("hold", "wait", "lost", "span") or at:
             if item is not None:
                 yield item
                 gil = item.gil if head == "request" else 0
@@ -320,7 +340,7 @@ def _items(thread: int, words: list[str]) -> Iterator[_Item]:
 def _new_item(thread: int, kind: str, value: str) -> _Item:
     if kind == "lost":
         return _Item(kind, thread, count=int(value))
-    if kind in ("hold", "wait") and "-" in value:
+    if kind in ("hold", "wait", "span") and "-" in value:
         first, last = _range(value)
         return _Item(kind, thread, first, last)
     if kind == "release":
@@ -339,8 +359,12 @@ def _modify(item: _Item, word: str, rest: Iterator[str]) -> None:
         item.spots[-1] = item.spots[-1]._replace(qualname=next(rest))
     elif word in ("check", "call", "already", "still"):
         setattr(item, word, True)
-    elif equals and name in ("gil", "tenure", "names"):
+    elif equals and name in ("gil", "tenure", "names", "fd", "depth"):
         setattr(item, name, int(value))
+    elif equals and name == "call":
+        item.name = value
+    elif equals and name == "cpu":
+        item.cpu = _range(value)
     elif equals:
         item.numbers[name] = int(value)
     else:

@@ -14,6 +14,7 @@ from giltrace.capture.events import (
     pack_data,
     pack_event,
     pack_place,
+    pack_span,
     schema,
     unpack_event,
 )
@@ -25,6 +26,12 @@ def test_release_has_the_documented_bits() -> None:
         Kind.RELEASE, pack_place(0x1234, 0x5678, 0x9ABC), flags=FLAG_AT_CHECK, gil=0xEF
     )
     assert data == 0x9ABC_5678_1234_EF_22
+
+
+def test_span_has_the_documented_bits() -> None:
+    """The code comes first, then the depth."""
+    assert pack_data(Kind.SPAN, pack_span(0x1234, 0x5678)) == 0x5678_1234_00_09
+    assert pack_span(0x1_0001, 0x1_0002) == 0x0002_0001
 
 
 def test_event_is_two_little_endian_words() -> None:

@@ -16,7 +16,9 @@ from giltrace.capture import Capture, CaptureError, CaptureWriter, Loss, read
 from giltrace.capture.events import Kind, pack_event, schema
 from giltrace.capture.format import MAX_EVENTS_PAYLOAD, Codec, FrameType, file_header, pack_frame
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
@@ -24,6 +26,7 @@ from giltrace.capture.records import (
     Record,
     Sample,
     SessionInfo,
+    SourceText,
     SwitchInterval,
     ThreadInfo,
     ThreadName,
@@ -87,6 +90,7 @@ def test_all_records_come_back(tmp_path: Path) -> None:
     with path.open("wb") as file:
         writer = CaptureWriter(file, SESSION)
         rest: list[Record] = [GilInfo(0, 0), ThreadName(0, 1, 4, "n"), SwitchInterval(0, 0, 1, 2)]
+        rest += [CallInfo(0, 3, "f"), SourceText("a.py", 2, "x\ny"), Descriptor(0, 7, 5, "pipe")]
         records: list[Record] = [process, *threads, code, sample, *rest, ProcessEnd(0, 9, 0), END]
         for record in records:
             writer.write(record)
@@ -100,6 +104,9 @@ def test_all_records_come_back(tmp_path: Path) -> None:
         samples=[sample],
         process_ends=[ProcessEnd(0, 9, 0)],
         switch_intervals=[SwitchInterval(0, 0, 1, 2)],
+        calls=[CallInfo(0, 3, "f")],
+        sources=[SourceText("a.py", 2, "x\ny")],
+        descriptors=[Descriptor(0, 7, 5, "pipe")],
         end=END,
         loss=Loss(ended=True),
     )
@@ -218,11 +225,12 @@ def test_what_is_no_capture_is_one_error(tmp_path: Path, content: bytes, message
     assert str(caught.value) == f"{path}: {message}"
 
 
-def test_a_newer_minor_version_is_read(tmp_path: Path) -> None:
-    """Minor versions only add."""
+@pytest.mark.parametrize("minor", [0, 7])
+def test_other_minor_versions_are_read(tmp_path: Path, minor: int) -> None:
+    """Minor versions only add: older and newer ones are read."""
     path = tmp_path / "x.giltrace"
-    path.write_bytes(b"\x89GILTRC\n\x01\0\x07\0\0\0\0\0" + SESSION_FRAME)
-    assert read(path).version == (1, 7)
+    path.write_bytes(b"\x89GILTRC\n\x01\0" + bytes([minor]) + b"\0\0\0\0\0" + SESSION_FRAME)
+    assert read(path).version == (1, minor)
 
 
 def test_what_can_not_be_opened_is_one_error(tmp_path: Path) -> None:

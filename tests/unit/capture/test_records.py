@@ -8,7 +8,9 @@ import struct
 import pytest
 
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
+    Descriptor,
     End,
     GilInfo,
     ProcessEnd,
@@ -16,6 +18,7 @@ from giltrace.capture.records import (
     Record,
     Sample,
     SessionInfo,
+    SourceText,
     SwitchInterval,
     ThreadInfo,
     ThreadName,
@@ -36,6 +39,9 @@ RECORDS: list[Record] = [
     ProcessEnd(0, 8, 9, "killed"),
     End(1, None, 9, "signal"),
     SwitchInterval(0, 0, 1, 5_000_000),
+    CallInfo(0, 65535, HOSTILE),
+    SourceText(HOSTILE, 1, f"def f():\n{HOSTILE}\n"),
+    Descriptor(0, 7, 1, HOSTILE),
 ]
 
 

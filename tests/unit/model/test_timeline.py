@@ -76,6 +76,39 @@ def test_single_events_and_losses() -> None:
     assert [payload for _, kind, _, payload, _, _ in found if kind in ("LOST", "FRAME")] == [5, 7]
 
 
+def test_calls_and_clocks() -> None:
+    """A hold may name its call and descriptor, and show its thread's clock at either end."""
+    found = events(
+        "a: hold 1-2ns at a.py:1 from a.py:2 call=x.y fd=7 cpu=5-6ns hold 3-4ns cpu=-8ns call=z"
+    )
+    assert [(kind, ts, payload) for _, kind, ts, payload, _, _ in found] == [
+        ("ACQUIRE", 1, 1),
+        ("CPU", 1, 5),
+        ("RELEASE", 2, 1 << 32 | 1),
+        ("CPU", 2, 6),
+        ("FRAME", 0, 1 << 16 | 1),
+        ("DETAIL", 0, 7),
+        ("ACQUIRE", 3, 2),
+        ("RELEASE", 4, 2 << 32 | 0xFFFF_0000),
+        ("CPU", 4, 8),
+    ]
+    made = capture("a: hold 1-2ns call=x.y hold 3-4ns call=z hold 5-6ns call=x.y")
+    assert [(call.call, call.name) for call in made.calls] == [(1, "x.y"), (2, "z")]
+
+
+def test_function_calls() -> None:
+    """A span is two events where it stands, and says where its function begins."""
+    found = events("a: hold 5-6ns span 1-9ns at a.py:7 in f depth=3 span 2-3ns; b: wait 3ns-")
+    assert [(kind, ts, payload) for _, kind, ts, payload, _, _ in found[2:6]] == [
+        ("SPAN", 1, 3 << 16 | 1),
+        ("SPAN_END", 9, 3 << 16 | 1),
+        ("SPAN", 2, 1 << 16),
+        ("SPAN_END", 3, 1 << 16),
+    ]
+    (code,) = capture("a: span 1-9ns at a.py:7 in f").codes
+    assert (code.filename, code.firstlineno, code.qualname) == ("a.py", 7, "f")
+
+
 def test_a_thread_may_go_on() -> None:
     """Lines of one name, comments and several arguments make one thread."""
     assert len(events("a: hold 0-1ns # the first", "# nothing\n a: hold 2-3ns")) == 4
@@ -86,13 +119,14 @@ def test_files_are_what_captures_are(tmp_path: Path) -> None:
     text = """
         process 1 ppid=7 interval=1ms nogil
         gil 1 interpreter=3 created=1ms
-        main: hold 0-7ms at spin.py:12:4-9 in spin from main.py:1 check lost 3
+        main: hold 0-7ms at spin.py:12:4-9 in spin from main.py:1 check cpu=0-1ms lost 3
+        main: hold 8-9ms call=posix.read fd=3 span 1-9ms at spin.py:10 in spin
         process 2 end=none
         main: hold 1-2ms gil=1
     """
     made = recording(text).capture()
     found = read(write_capture(tmp_path / "a.giltrace", text))
-    for name in ("processes", "threads", "gils", "codes", "process_ends", "end"):
+    for name in ("processes", "threads", "gils", "codes", "calls", "process_ends", "end"):
         assert getattr(made, name) == getattr(found, name)
     for process, columns in made.events.items():
         for name in ("ts", "data", "thread"):
