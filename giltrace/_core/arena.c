@@ -268,6 +268,13 @@ gt_code_record_t *gt_code_claim(const gt_arena_t *arena, uint32_t size)
     return (gt_code_record_t *)(arena->codes + used);
 }
 
+char *gt_code_head(gt_code_record_t *record, const gt_code_record_t *head)
+{
+    size_t size = sizeof head->size;
+    memcpy((char *)record + size, (const char *)head + size, sizeof *head - size);
+    return (char *)(record + 1);
+}
+
 size_t gt_drain(const gt_arena_t *arena, uint32_t index, gt_event_t *out, size_t room)
 {
     gt_slot_t *slot = &arena->slots[index];

@@ -114,15 +114,16 @@ typedef struct {
     _Alignas(GT_CACHE_LINE) char info[GT_INFO_BYTES]; /* JSON by the runtime */
 } gt_header_t;
 
-/* A code record, in the code region: appended once per code object.
- * Strings are stored as CPython keeps them (1, 2 or 4 bytes a character). */
+/* A code record, in the code region: appended once per code object, and once per C function
+ * that was seen to let the GIL go (is_call; then `code` is the call's id and the qualified name
+ * all there is). Strings are stored as CPython keeps them (1, 2 or 4 bytes a character). */
 typedef struct {
     _Atomic uint32_t size; /* whole record in bytes, multiple of 8; 0: not complete yet */
     uint32_t code;
     uint32_t first_line;
     uint32_t filename_chars, qualname_chars, linetable_bytes;
-    uint8_t filename_kind, qualname_kind;
-    char pad[6];
+    uint8_t filename_kind, qualname_kind, is_call;
+    char pad[5];
 } gt_code_record_t;
 
 _Static_assert(sizeof(gt_code_record_t) == 32, "code records are 8-byte aligned");
@@ -176,6 +177,9 @@ gt_slot_t *gt_slot_for_tid(const gt_arena_t *arena, uint32_t tid, uint64_t now_n
 
 /* Claim `size` bytes (multiple of 8) of the code region; NULL when it is full. */
 gt_code_record_t *gt_code_claim(const gt_arena_t *arena, uint32_t size);
+
+/* Fill in a claimed record but for its size, which makes it visible; returns what follows it. */
+char *gt_code_head(gt_code_record_t *record, const gt_code_record_t *head);
 
 /* Consumer. Context: one recorder at a time. */
 

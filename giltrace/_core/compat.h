@@ -29,6 +29,16 @@
 
 typedef struct _PyInterpreterFrame gt_frame_t;
 
+/* The calling thread's state, NULL if it has none. */
+static inline PyThreadState *gt_thread_state(void)
+{
+#if PY_VERSION_HEX >= 0x030D0000
+    return PyThreadState_GetUnchecked();
+#else
+    return _PyThreadState_UncheckedGet();
+#endif
+}
+
 static inline gt_frame_t *gt_top_frame(PyThreadState *tstate)
 {
 #if PY_VERSION_HEX >= 0x030D0000

@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define GT_FORMAT 1
+#define GT_FORMAT 2
 
 typedef enum {
     GT_ACQUIRE = 1,      /* payload: tenure number */
@@ -18,6 +18,10 @@ typedef enum {
     GT_DROP_REQUEST = 4, /* payload: tenure number of the hold asked to end */
     GT_FRAME = 5,        /* payload: frame word; ts: next outer frame word or 0 */
     GT_LOST = 6,         /* payload: events of this thread lost just before */
+    GT_CPU = 7,          /* payload: CPU time of the thread, ns; ts as of the event before it */
+    GT_DETAIL = 8,       /* payload: file descriptor that the RELEASE before it is about; ts: 0 */
+    GT_SPAN = 9,         /* payload: code | depth << 16; ts: when the function call began */
+    GT_SPAN_END = 10,    /* payload: the same, right after its SPAN; ts: when it ended */
 } gt_kind_t;
 
 /* The thread held the GIL already when recording began, or still when it ended. */

@@ -53,9 +53,7 @@ static bool write_record(const gt_arena_t *arena, PyCodeObject *code, uint32_t i
     gt_code_record_t *record = gt_code_claim(arena, size);
     if (record == NULL)
         return false;
-    char *at = (char *)record;
-    memcpy(at + sizeof head.size, (char *)&head + sizeof head.size, sizeof head - sizeof head.size);
-    at += sizeof head;
+    char *at = gt_code_head(record, &head);
     if (file)
         memcpy(at, PyUnicode_DATA(code->co_filename), file);
     if (name)
@@ -84,7 +82,7 @@ static uint32_t intern(const gt_arena_t *arena, PyCodeObject *code, entry_t *ent
     return id;
 }
 
-static uint32_t code_id(const gt_arena_t *arena, PyCodeObject *code)
+uint32_t gt_frames_code(const gt_arena_t *arena, PyCodeObject *code)
 {
     /* Fibonacci hashing; the low bits of an address are alignment. */
     uint64_t hash = ((uint64_t)(uintptr_t)code >> 4) * UINT64_C(0x9E3779B97F4A7C15);
@@ -97,9 +95,9 @@ static uint32_t code_id(const gt_arena_t *arena, PyCodeObject *code)
 }
 
 size_t gt_frames_describe(const gt_arena_t *arena, gt_frame_word_t *words, size_t depth,
-                          bool *at_check)
+                          gt_position_t *position)
 {
-    *at_check = false;
+    *position = (gt_position_t){0};
     if (closed)
         return 0;
     /* This thread's own state: NULL once the thread is being deleted, so a state that is
@@ -117,8 +115,9 @@ size_t gt_frames_describe(const gt_arena_t *arena, gt_frame_word_t *words, size_
         ptrdiff_t lasti = instruction - gt_frame_bytecode(frame, code);
         bool inside = lasti >= 0 && lasti < Py_SIZE(code);
         if (n == 0)
-            *at_check = inside && gt_is_check_point(instruction);
-        words[n++] = gt_frame_word(code_id(arena, code),
+            *position = (gt_position_t){frame, instruction,
+                                        inside && gt_is_check_point(instruction)};
+        words[n++] = gt_frame_word(gt_frames_code(arena, code),
                                    inside ? (unsigned)lasti : GT_LASTI_UNKNOWN);
     }
     return n;

@@ -60,6 +60,35 @@ bool gt_image_find(gt_image_t *image, const void *address)
     return dl_iterate_phdr(visit, &search) == 1;
 }
 
+typedef struct {
+    uintptr_t low, high;
+    bool writable;
+} range_t;
+
+static int visit_data(struct dl_phdr_info *info, size_t size, void *data)
+{
+    (void)size;
+    range_t *range = data;
+    bool inside = false, sealed = false;
+    for (int i = 0; i < info->dlpi_phnum; i++) {
+        const ElfW(Phdr) *ph = &info->dlpi_phdr[i];
+        uintptr_t low = info->dlpi_addr + ph->p_vaddr, high = low + ph->p_memsz;
+        if (ph->p_type == PT_LOAD && (ph->p_flags & PF_W))
+            inside |= range->low >= low && range->high <= high;
+        else if (ph->p_type == PT_GNU_RELRO)
+            sealed |= range->low < high && range->high > low;
+    }
+    range->writable = inside && !sealed;
+    return inside;
+}
+
+bool gt_is_image_data(const void *address, size_t bytes)
+{
+    range_t range = {(uintptr_t)address, (uintptr_t)address + bytes, false};
+    dl_iterate_phdr(visit_data, &range);
+    return range.writable;
+}
+
 /* glibc relocates most d_ptr values in place, but not in every image (the vDSO). */
 static const void *dyn_pointer(const gt_image_t *image, ElfW(Addr) value)
 {

@@ -27,6 +27,9 @@ typedef struct {
 /* Find the loaded image whose segments contain `address`. */
 bool gt_image_find(gt_image_t *image, const void *address);
 
+/* Whether the bytes lie in a loaded image, in data that is writable as it stands. */
+bool gt_is_image_data(const void *address, size_t bytes);
+
 /* Find the slots of `patch->symbol` in the image and what they call.
  * False if the image does not import it. Changes nothing. */
 bool gt_patch_prepare(gt_patch_t *patch, const gt_image_t *image);

@@ -3,9 +3,11 @@
 #include <Python.h>
 
 #include "arena.h"
+#include "calls.h"
 #include "clock.h"
 #include "frames.h"
 #include "reader.h"
+#include "spans.h"
 #include "tap.h"
 
 #include <errno.h>
@@ -197,6 +199,53 @@ static PyObject *core_name_thread(PyObject *Py_UNUSED(module), PyObject *args)
     return PyBool_FromLong(gt_tap_name_thread(tid, name, (size_t)length));
 }
 
+static PyObject *core_interpose(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *callable;
+    const char *name;
+    int fd;
+    if (!PyArg_ParseTuple(args, "Osi", &callable, &name, &fd))
+        return NULL;
+    return PyBool_FromLong(gt_calls_interpose(callable, name, (gt_fd_t)fd));
+}
+
+static PyObject *core_restore(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    gt_calls_restore();
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_spans(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    unsigned long long least_ns = PyLong_AsUnsignedLongLong(arg);
+    if (least_ns == (unsigned long long)-1 && PyErr_Occurred())
+        return NULL;
+    gt_spans_start(least_ns);
+    return gt_spans_profile();
+}
+
+static PyObject *core_spans_stop(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
+{
+    gt_spans_unprofile();
+    gt_spans_stop();
+    Py_RETURN_NONE;
+}
+
+/* Callbacks of sys.monitoring: (code, offset) or (code, offset, value). */
+static PyObject *core_enter(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n)
+{
+    if (n > 0 && PyCode_Check(args[0]))
+        gt_spans_enter((PyCodeObject *)args[0]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_leave(PyObject *Py_UNUSED(module), PyObject *const *args, Py_ssize_t n)
+{
+    if (n > 0 && PyCode_Check(args[0]))
+        gt_spans_leave((PyCodeObject *)args[0]);
+    Py_RETURN_NONE;
+}
+
 static PyObject *core_finalizing(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     gt_frames_close();
@@ -205,9 +254,9 @@ static PyObject *core_finalizing(PyObject *Py_UNUSED(module), PyObject *Py_UNUSE
 
 static PyObject *core_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
-    return Py_BuildValue("{s:O,s:O,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
+    return Py_BuildValue("{s:O,s:O,s:I,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
                          "recording", gt_tap_recording() ? Py_True : Py_False, "gils",
-                         gt_tap_gils());
+                         gt_tap_gils(), "interposed", gt_calls_count());
 }
 
 /* In a forked child: the parent's arena is not ours, and no other thread is at work. */
@@ -230,9 +279,24 @@ static PyMethodDef methods[] = {
      "probe() -> dict\n\nFind this interpreter's GIL without installing anything; raises TapError."},
     {"name_thread", core_name_thread, METH_VARARGS,
      "name_thread(native_id, name) -> bool\n\nName a thread in the recording; name is UTF-8 bytes."},
+    {"interpose", core_interpose, METH_VARARGS,
+     "interpose(callable, name, fd) -> bool\n\nLet releases inside a C function carry its name. "
+     "fd: 0 it has no file descriptor, 1 its object is one, 2 its first argument is. False: it is "
+     "no function that can be interposed on."},
+    {"restore", core_restore, METH_NOARGS,
+     "restore()\n\nPut all functions that were interposed on back as found."},
+    {"spans", core_spans, METH_O,
+     "spans(least_ns) -> list\n\nRecord function calls that take at least so long. In CPython 3.11 "
+     "this takes the threads' profile slots; returns what type of thing has those that are taken."},
+    {"spans_stop", core_spans_stop, METH_NOARGS,
+     "spans_stop()\n\nRecord no more function calls; gives the profile slots back."},
+    {"enter", (PyCFunction)(void (*)(void))core_enter, METH_FASTCALL,
+     "enter(code, ...)\n\nThe calling thread enters a function, or goes on in a generator."},
+    {"leave", (PyCFunction)(void (*)(void))core_leave, METH_FASTCALL,
+     "leave(code, ...)\n\nThe calling thread leaves a function, or pauses in a generator."},
     {"finalizing", core_finalizing, METH_NOARGS,
      "finalizing()\n\nRead no more Python frames: the interpreter is shutting down."},
-    {"state", core_state, METH_NOARGS, "state() -> dict with installed, recording, gils"},
+    {"state", core_state, METH_NOARGS, "state() -> dict with installed, recording, gils, interposed"},
     {NULL, NULL, 0, NULL},
 };
 

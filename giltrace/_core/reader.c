@@ -220,8 +220,8 @@ static PyObject *reader_codes(reader_t *self, PyObject *Py_UNUSED(none))
         PyObject *qualname = text_bytes(at + file, head.qualname_chars, head.qualname_kind);
         PyObject *item = NULL;
         if (filename != NULL && qualname != NULL)
-            item = Py_BuildValue("(IIOOy#)", head.code, head.first_line, filename, qualname,
-                                 at + file + name, (Py_ssize_t)head.linetable_bytes);
+            item = Py_BuildValue("(OIIOOy#)", head.is_call ? Py_True : Py_False, head.code,
+                                 head.first_line, filename, qualname, at + file + name, (Py_ssize_t)head.linetable_bytes);
         Py_XDECREF(filename);
         Py_XDECREF(qualname);
         if (item == NULL && !PyErr_ExceptionMatches(PyExc_MemoryError))
@@ -322,8 +322,9 @@ static PyMethodDef methods[] = {
      "threads() -> [(slot, generation, tid, start_ns, name), ...]\n\n"
      "Slots that are new or renamed since the last call; name is bytes."},
     {"codes", (PyCFunction)reader_codes, METH_NOARGS,
-     "codes() -> [(code, first_line, filename, qualname, linetable), ...]\n\n"
-     "Code objects that are new since the last call; the texts are UTF-8 bytes."},
+     "codes() -> [(is_call, code, first_line, filename, qualname, linetable), ...]\n\n"
+     "Code objects, and C functions by their name alone, that are new since the last call; the "
+     "texts are UTF-8 bytes."},
     {"gils", (PyCFunction)reader_gils, METH_NOARGS,
      "gils() -> [(index, created_ns, interval_us, interpreter, acquires, held_ns, "
      "held_since_ns, drop_requests), ...]"},

@@ -12,12 +12,7 @@
 #define GT_TAP_H
 
 #include "arena.h"
-
-#include <pthread.h>
-
-typedef struct {
-    char message[512];
-} gt_error_t;
+#include "error.h"
 
 /* What calibration found. */
 typedef struct {
@@ -45,6 +40,9 @@ bool gt_tap_install(gt_error_t *error);
 
 bool gt_tap_installed(void);
 bool gt_tap_recording(void);
+
+/* The arena that is recorded into; NULL: none. Context: GIL held. */
+const gt_arena_t *gt_tap_arena(void);
 
 /* Name the calling thread's slot, or `tid`'s when it is another's. Context: GIL held.
  * False when nothing records or every slot is taken. */

@@ -12,6 +12,7 @@ import click
 
 from giltrace.cli import diagnostics, output
 from giltrace.cli.diagnostics import ExitCode
+from giltrace.record.settings import CALLS, Calls, Settings
 
 if TYPE_CHECKING:
     from giltrace.record.run import Outcome
@@ -49,6 +50,23 @@ _ROWS = 5
     help="Record N Python frames each time a thread lets the GIL go.",
 )
 @click.option(
+    "--calls",
+    default="io",
+    show_default=True,
+    type=click.Choice(CALLS),
+    help="io: name the C calls in which threads let the GIL go (it costs next to nothing). "
+    "all: record calls of Python functions as well.",
+)
+@click.option(
+    "--least-span",
+    "least_span_us",
+    default=100.0,
+    show_default=True,
+    type=click.FloatRange(min=0),
+    metavar="US",
+    help="With --calls all: leave out function calls shorter than US microseconds.",
+)
+@click.option(
     "--buffer",
     "buffer_mib",
     default=16,
@@ -64,6 +82,8 @@ def record(
     force: bool,
     duration_s: float | None,
     stacks: int,
+    calls: Calls,
+    least_span_us: float,
     buffer_mib: int,
     quiet: bool,
     target: Sequence[str],
@@ -93,8 +113,12 @@ def record(
         output=path or Path(f"{resolved.label}-{os.getpid()}.giltrace"),
         force=force,
         duration_s=duration_s,
-        stacks=stacks,
-        chunks=buffer_mib * 256,
+        settings=Settings(
+            stacks=stacks,
+            chunks=buffer_mib * 256,
+            calls=calls,
+            least_span_ns=round(least_span_us * 1000),
+        ),
     )
     outcome = run(resolved, options, StatusLine(enabled=not quiet))
     return _conclude(outcome, options.output, quiet=quiet)

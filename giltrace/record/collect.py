@@ -16,8 +16,9 @@ from giltrace.capture import CaptureWriter
 from giltrace.errors import GiltraceError
 from giltrace.record.collector import Collector
 from giltrace.record.output import CaptureFile
-from giltrace.record.run import Options, session_info
+from giltrace.record.run import session_info
 from giltrace.record.session import Session
+from giltrace.record.settings import Settings
 
 
 def main(session_path: str, output: str) -> int:
@@ -25,9 +26,10 @@ def main(session_path: str, output: str) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with CaptureFile(Path(output)) as file:
-            options = Options(Path(output))
-            writer = CaptureWriter(file.stream, session_info(list(sys.orig_argv), options))
-            collector = Collector(Session.at(Path(session_path)), writer)
+            session = Path(session_path)
+            about = session_info(list(sys.orig_argv), Settings.read(session))
+            writer = CaptureWriter(file.stream, about)
+            collector = Collector(Session.at(session), writer)
             sys.stdout.write("ready\n")
             sys.stdout.flush()
             pause = 0.0

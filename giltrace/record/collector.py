@@ -14,6 +14,8 @@ from giltrace.capture.records import End
 from giltrace.record.drain import ProcessDrain
 from giltrace.record.sampler import sample
 from giltrace.record.session import Refusal, Session
+from giltrace.record.sockets import Sockets
+from giltrace.record.sources import Sources
 
 _SAMPLE_NS = 250_000_000
 _RECLAIM_NS = 100_000_000
@@ -32,6 +34,8 @@ class Collector:
     def __init__(self, session: Session, writer: CaptureWriter) -> None:
         self._session = session
         self._writer = writer
+        self._sources = Sources()
+        self._sockets = Sockets()
         self._started_cpu_ns = time.process_time_ns()
         self._psutil: dict[int, psutil.Process] = {}
         self._next_sample_ns = 0
@@ -98,6 +102,8 @@ class Collector:
         for drain in self.drains[:]:
             drain.stop()
             self._finish(drain, "left running" if _runs(drain.pid) else "ended")
+        for source in self._sources.records():
+            self._writer.write(source)
         cpu_ns = time.process_time_ns() - self._started_cpu_ns
         end = End(time.monotonic_ns(), exit_code, number, reason, cpu_ns)
         self._writer.write(end)
@@ -124,7 +130,7 @@ class Collector:
 
     def _join(self, path: Path) -> None:
         try:
-            drain = ProcessDrain(path, self.joined, self._writer)
+            drain = ProcessDrain(path, self.joined, self._writer, self._sources, self._sockets)
         except BlockingIOError:
             self._session.forget(path)
             return

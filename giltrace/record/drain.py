@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from giltrace._core import ArenaReader
 from giltrace.capture import CaptureWriter
 from giltrace.capture.records import (
+    CallInfo,
     CodeInfo,
     GilInfo,
     ProcessEnd,
@@ -20,9 +21,12 @@ from giltrace.capture.records import (
     ThreadInfo,
     ThreadName,
 )
+from giltrace.record.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from giltrace._core import Totals
+    from giltrace.record.sockets import Sockets
+    from giltrace.record.sources import Sources
 
 # An EVENTS frame at most this often, or at this size: larger ones compress and read better,
 # more frequent ones lose less when the recorder is killed.
@@ -46,8 +50,17 @@ class ProcessDrain:
         pause_s: how long it may be left alone.
     """
 
-    def __init__(self, path: Path, index: int, writer: CaptureWriter) -> None:
+    def __init__(
+        self, path: Path, index: int, writer: CaptureWriter, sources: Sources, sockets: Sockets
+    ) -> None:
         """Map the arena and write the PROCESS record.
+
+        Args:
+            path: the arena.
+            index: the number of the process in the capture.
+            writer: of the capture.
+            sources: learns which source lines the capture needs.
+            sockets: finds out what sockets are.
 
         Raises:
             BlockingIOError: it is not ready yet.
@@ -77,9 +90,11 @@ class ProcessDrain:
         self._flushed_ns = self._polled_ns = time.monotonic_ns()
         self._pidfd = _open_pidfd(self.pid)
         facts: dict[str, Any] = json.loads(info)
-        writer.write(
-            ProcessInfo(process=index, pid=self.pid, start_ns=self.start_ns, notes=[], **facts)
-        )
+        about = ProcessInfo(process=index, pid=self.pid, start_ns=self.start_ns, notes=[], **facts)
+        writer.write(about)
+        sources.meet(about)
+        self._sources = sources
+        self._descriptors = Descriptors(index, self.pid, self.start_ns, sockets)
 
     def poll(self) -> int:
         """Take what is there; returns how many events that was."""
@@ -97,6 +112,8 @@ class ProcessDrain:
         taken = sum(count for _, count in runs)
         self.events += taken
         now = time.monotonic_ns()
+        for descriptor in self._descriptors.update(events, now):
+            self._writer.write(descriptor)
         self.pause_s = self._pause(taken, now - self._polled_ns)
         self._polled_ns = now
         if now - self._flushed_ns > _FLUSH_NS or sum(map(len, self._pending)) > _FLUSH_BYTES:
@@ -154,6 +171,8 @@ class ProcessDrain:
                 break
         self._take_gils(last=True)
         self._write_events()
+        for descriptor in self._descriptors.rest():
+            self._writer.write(descriptor)
         totals = self._reader.totals()
         self.lost_events = totals["lost_events"] + self._lost_by_ended
         self._writer.write(
@@ -217,17 +236,20 @@ class ProcessDrain:
             self._rename(slot, comm if comm and comm != process else f"native-{tid}")
 
     def _take_codes(self) -> None:
-        for code, line, filename, qualname, linetable in self._reader.codes():
-            self._writer.write(
-                CodeInfo(
-                    self.index,
-                    code,
-                    line,
-                    filename.decode("utf-8", "surrogatepass"),
-                    qualname.decode("utf-8", "surrogatepass"),
-                    linetable,
-                )
+        for is_call, code, line, filename, qualname, linetable in self._reader.codes():
+            if is_call:
+                self._writer.write(CallInfo(self.index, code, qualname.decode("utf-8", "replace")))
+                continue
+            record = CodeInfo(
+                self.index,
+                code,
+                line,
+                filename.decode("utf-8", "surrogatepass"),
+                qualname.decode("utf-8", "surrogatepass"),
+                linetable,
             )
+            self._writer.write(record)
+            self._sources.add(record)
 
     def _write_events(self) -> None:
         self._flushed_ns = time.monotonic_ns()

@@ -11,6 +11,7 @@ from typing import Self
 from giltrace.errors import GiltraceError
 from giltrace.record.output import CaptureFile
 from giltrace.record.session import Session, without_session
+from giltrace.record.settings import CALLS, Calls, Settings
 
 _STOP_S = 60.0
 
@@ -27,18 +28,32 @@ class Recorder:
     """
 
     def __init__(
-        self, output: str | os.PathLike[str], *, force: bool = False, stacks: int = 1
+        self,
+        output: str | os.PathLike[str],
+        *,
+        force: bool = False,
+        stacks: int = 1,
+        calls: Calls = "io",
+        least_span_ns: int = 100_000,
     ) -> None:
         """Prepare a recording.
 
         Args:
             output: the capture file to write.
             force: replace an existing one.
-            stacks: Python frames to record at each release.
+            stacks: Python frames to record at each release, 1 to 64.
+            calls: "io" names the C calls in which threads let the GIL go, "all" records function
+                calls as well, "off" neither.
+            least_span_ns: the shortest function call that ``calls="all"`` records.
+
+        Raises:
+            ValueError: ``calls`` is none of these.
         """
+        if calls not in CALLS:
+            raise ValueError(f"calls must be one of {', '.join(CALLS)}, not {calls!r}")
         self.output = Path(output)
         self._force = force
-        self._stacks = stacks
+        self._settings = Settings(stacks=stacks, calls=calls, least_span_ns=least_span_ns)
         self._session: Session | None = None
         self._collector: subprocess.Popen[str] | None = None
 
@@ -58,10 +73,10 @@ class Recorder:
             )
         with CaptureFile(self.output, force=self._force) as file:
             file.discard()  # only to find out, in this process, whether it can be written
-        self._session = Session(stacks=self._stacks)
+        self._session = Session(self._settings)
         try:
             self._collector = _start_collector(self._session.path, self.output)
-            self._session.set_options(stacks=self._stacks, recorder=self._collector.pid)
+            self._settings.write(self._session.path, recorder=self._collector.pid)
             bootstrap.join(str(self._session.path))
         except BaseException as error:
             self._abandon()

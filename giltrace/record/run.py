@@ -19,6 +19,7 @@ from giltrace.errors import GiltraceError
 from giltrace.record.collector import Collector, describe_refusals
 from giltrace.record.output import CaptureFile
 from giltrace.record.session import Session
+from giltrace.record.settings import Settings
 from giltrace.record.signals import held_back, pass_on
 from giltrace.record.status import StatusLine
 from giltrace.record.target import Target
@@ -35,15 +36,13 @@ class Options:
         output: the capture file.
         force: replace an existing one.
         duration_s: record for so long, then let the target go on; None: until it ends.
-        stacks: Python frames to record at each release.
-        chunks: 4 KiB chunks of event memory per process.
+        settings: what its processes are asked to record.
     """
 
     output: Path
     force: bool = False
     duration_s: float | None = None
-    stacks: int = 1
-    chunks: int = 4096
+    settings: Settings = field(default_factory=Settings)
 
 
 @dataclass
@@ -75,10 +74,11 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
             nothing is raised: it always runs to its own end (see `Outcome.failure`).
     """
     with (
-        Session(stacks=options.stacks, chunks=options.chunks) as session,
+        Session(options.settings) as session,
         CaptureFile(options.output, force=options.force) as file,
     ):
-        writer = CaptureWriter(file.stream, session_info(list(target.argv), options))
+        about = session_info(list(target.argv), options.settings, options.duration_s)
+        writer = CaptureWriter(file.stream, about)
         collector = Collector(session, writer)
         with held_back() as mask:
             pid = _spawn(target, session, mask)
@@ -92,7 +92,9 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
         return outcome
 
 
-def session_info(argv: list[str], options: Options) -> SessionInfo:
+def session_info(
+    argv: list[str], settings: Settings, duration_s: float | None = None
+) -> SessionInfo:
     """The first record of a capture, as of now."""
     return SessionInfo(
         giltrace=__version__,
@@ -101,7 +103,7 @@ def session_info(argv: list[str], options: Options) -> SessionInfo:
         started_unix_ns=time.time_ns(),
         host=socket.gethostname(),
         platform=platform.platform(),
-        options={"stacks": options.stacks, "duration_s": options.duration_s},
+        options=settings.described() | {"duration_s": duration_s},
     )
 
 

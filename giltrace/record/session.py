@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from giltrace.errors import GiltraceError
+from giltrace.record.settings import Settings
 
 ENVIRONMENT = "GILTRACE_SESSION"
 _BOOT = Path(__file__).parent.parent / "runtime" / "boot"
@@ -43,13 +44,12 @@ class Session:
         path: the folder.
     """
 
-    def __init__(self, *, stacks: int = 1, chunks: int = 4096, recorder: int = 0) -> None:
+    def __init__(self, settings: Settings, *, recorder: int = 0) -> None:
         """Create the folder.
 
         Args:
-            stacks: Python frames to record at each release.
-            chunks: 4 KiB chunks of event memory per process.
-            recorder: process id of the recorder; processes join only while it lives.
+            settings: what joining processes are asked for.
+            recorder: process id of the recorder; processes join only while it lives. 0: this one.
 
         Raises:
             GiltraceError: no private folder can be made.
@@ -60,7 +60,7 @@ class Session:
         self._known: set[str] = set()
         try:
             self.path.mkdir(mode=0o700)
-            self.set_options(stacks=stacks, chunks=chunks, recorder=recorder or os.getpid())
+            settings.write(self.path, recorder=recorder or os.getpid())
         except OSError as error:
             self.close()
             raise _no_room(root, error) from None
@@ -71,11 +71,6 @@ class Session:
         session = cls.__new__(cls)
         session.path, session._known = path, set()  # noqa: SLF001
         return session
-
-    def set_options(self, **options: int) -> None:
-        """Write what joining processes read."""
-        lines = "".join(f"{key} {value}\n" for key, value in options.items())
-        (self.path / "options").write_text(lines, encoding="ascii")
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """``base`` with what makes every Python started in it join this session."""

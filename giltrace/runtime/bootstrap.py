@@ -9,9 +9,11 @@ import sys
 import time
 
 from giltrace import _core
-from giltrace.runtime import info, names
+from giltrace.runtime import calls, info, names, spans
 
 _OPTIONS = "options"
+# Levels of the call layer.
+_IO, _ALL = 1, 2
 # Room for threads, events (4 KiB chunks) and code records (bytes): the first that takes no more
 # than a quarter of what is free. A small /dev/shm, as containers have it, is the target's, too.
 _GEOMETRIES = ((4096, 4096, 4 << 20), (1024, 1024, 2 << 20), (256, 256, 1 << 20), (64, 64, 1 << 18))
@@ -41,6 +43,10 @@ def _join(session: str, first: int) -> None:
     _start(session, options, first)
     _session = session
     names.watch()
+    if options.get("calls", 0) >= _IO:
+        calls.watch()
+    if options.get("calls", 0) >= _ALL and (why := spans.watch(options["least_span_ns"])):
+        print(f"giltrace: {why}", file=sys.stderr)
     _hook_once()
 
 
@@ -49,6 +55,8 @@ def leave() -> None:
     global _session
     _session = ""
     names.unwatch()
+    calls.unwatch()
+    spans.unwatch()
     _core.stop()
 
 

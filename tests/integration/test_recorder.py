@@ -128,7 +128,7 @@ with giltrace.Recorder(out):
     refused(giltrace.Recorder(out + "2"), "already")
     cycles(5)
 assert not os.path.exists(out + "2")
-assert _core.state() == {"installed": False, "recording": False, "gils": 1}
+assert _core.state() == {"installed": False, "recording": False, "gils": 1, "interposed": 0}
 giltrace.Recorder(out).stop()
 """,
         tmp_path / "out.giltrace",

@@ -9,7 +9,7 @@ import pytest
 from tests.support.python import run_python
 
 PRELUDE = """
-import ctypes, os, sys, threading
+import ctypes, os, sys, threading, time
 from collections import Counter
 from giltrace import _core
 from tests.support.events import decode
@@ -22,7 +22,8 @@ def start(**options):
     return _core.ArenaReader(path)
 
 def take(reader):
-    return decode(*reader.drain())
+    # How often the CPU clock is read depends on how long things take.
+    return [event for event in decode(*reader.drain()) if event.kind != "cpu"]
 
 def names(reader):
     return [name.decode("utf-8", "replace") for _, _, _, _, name in reader.threads()]
@@ -40,7 +41,7 @@ def test_probe_finds_the_gil_and_changes_nothing(tmp_path: Path) -> None:
         """
 facts = _core.probe()
 assert facts["attempts"] == 1, facts
-assert _core.state() == {"installed": False, "recording": False, "gils": 0}
+assert _core.state() == {"installed": False, "recording": False, "gils": 0, "interposed": 0}
 """,
         tmp_path,
     )
@@ -93,7 +94,7 @@ worker = threading.Thread(target=work); worker.start()
 worker.join(); done = True; spinner.join()
 _core.stop()
 events = take(reader)
-codes = {code: name for code, _, _, name, _ in reader.codes()}
+codes = {code: name for _, code, _, _, name, _ in reader.codes()}
 where = lambda e: codes.get(e.payload & 0xFFFF)
 calls = [e for e in events if e.kind == "release" and where(e) == b"work" and not e.flags & 2]
 assert len(calls) == N, (len(calls), N)
@@ -199,9 +200,9 @@ def outer():
     naïve()
 outer()
 _core.stop()
-codes = {c[0]: c for c in reader.codes()}
-mine = next(code for code in codes.values() if code[3] == "naïve".encode())
-number, line, filename, _, linetable = mine
+codes = {c[1]: c for c in reader.codes()}
+mine = next(code for code in codes.values() if code[4] == "naïve".encode())
+_, number, line, filename, _, linetable = mine
 assert (line, filename, linetable) == (
     naïve.__code__.co_firstlineno, b"<string>", naïve.__code__.co_linetable)
 events = take(reader)
@@ -210,7 +211,7 @@ assert len(at) == 2
 frame = events[at[1] + 1]
 assert frame.kind == "frame"
 chain = [frame.payload & 0xFFFF, frame.ts & 0xFFFF]
-assert [codes[c][3] for c in chain] == [b"outer", b"<module>"]
+assert [codes[c][4] for c in chain] == [b"outer", b"<module>"]
 """,
         tmp_path,
     )
@@ -248,12 +249,15 @@ def test_a_full_pool_loses_counts_and_never_blocks(tmp_path: Path) -> None:
         """
 N = 50_000
 reader = start(chunks=16)
+began = time.monotonic_ns()
 for _ in range(N):
     cycle()
+most_cpu = (time.monotonic_ns() - began) // 200_000 + 2
 _core.stop()
-events = take(reader)
+events = decode(*reader.drain())
 assert len(events) == 16 * _core.CHUNK_EVENTS
-assert len(events) + reader.totals()["lost_events"] == 2 * (N + 1)
+written = len(events) + reader.totals()["lost_events"]
+assert 0 < written - 2 * (N + 1) <= most_cpu
 assert reader.gils()[0][4] == N + 1, "the counters go on"
 """,
         tmp_path,
@@ -297,7 +301,7 @@ except OSError as error:
 else:
     raise AssertionError
 assert not os.path.exists(path)
-assert _core.state() == {"installed": False, "recording": False, "gils": 0}
+assert _core.state() == {"installed": False, "recording": False, "gils": 0, "interposed": 0}
 """,
         tmp_path,
     )

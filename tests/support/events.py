@@ -6,7 +6,18 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-KINDS = {1: "acquire", 2: "release", 3: "wait", 4: "drop_request", 5: "frame", 6: "lost"}
+KINDS = {
+    1: "acquire",
+    2: "release",
+    3: "wait",
+    4: "drop_request",
+    5: "frame",
+    6: "lost",
+    7: "cpu",
+    8: "detail",
+    9: "span",
+    10: "span_end",
+}
 
 
 class Event(NamedTuple):

@@ -1,0 +1,61 @@
+"""What every process of a recording is asked to record."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final, Literal, Self, TypeAlias, get_args
+
+Calls: TypeAlias = Literal["off", "io", "all"]
+CALLS: Final[tuple[Calls, ...]] = get_args(Calls)
+"""Levels of the call layer; each does what those before it do."""
+
+_FILE = "options"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What joining processes read from their session's folder.
+
+    Attributes:
+        stacks: Python frames to record at each release.
+        chunks: 4 KiB chunks of event memory per process.
+        calls: "io" names the C calls in which threads let the GIL go, "all" records function
+            calls too.
+        least_span_ns: the shortest function call that "all" records.
+    """
+
+    stacks: int = 1
+    chunks: int = 4096
+    calls: Calls = "io"
+    least_span_ns: int = 100_000
+
+    def write(self, folder: Path, *, recorder: int) -> None:
+        """Leave word in a session's folder; ``recorder`` is the process id of who reads there.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {"calls": CALLS.index(self.calls), "recorder": recorder}
+        lines = "".join(f"{key} {value}\n" for key, value in values.items())
+        (folder / _FILE).write_text(lines, encoding="ascii")
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """What was written there.
+
+        Raises:
+            OSError, ValueError: it is not there, or something else.
+        """
+        lines = (folder / _FILE).read_text(encoding="ascii").splitlines()
+        values: dict[str, Any] = {key: int(value) for key, value in map(str.split, lines)}
+        values["calls"] = CALLS[values["calls"]]
+        return cls(**{field.name: values[field.name] for field in fields(cls)})
+
+    def described(self) -> dict[str, Any]:
+        """For the first record of a capture."""
+        described: dict[str, Any] = {"stacks": self.stacks, "calls": self.calls}
+        if self.calls == "all":
+            described["least_span_ns"] = self.least_span_ns
+        return described
