@@ -40,12 +40,13 @@ class Blame(Columns):
 
 
 class BlameRow(NamedTuple):
-    """What one thread's waits owe to one other thread at one place.
+    """What one thread's waits owe to one other thread at one place in one call.
 
     Attributes:
         waiter: thread index.
         holder: thread index; None for the hand-off gap.
         place: where the holder let go; number of a place, 0 for unknown and for the gap.
+        call: in which C call; number of a call, 0 for none, unknown and the gap.
         wait_ns: how long, in all waits together.
         waits: how many waits it took part in.
     """
@@ -53,6 +54,7 @@ class BlameRow(NamedTuple):
     waiter: int
     holder: int | None
     place: int
+    call: int
     wait_ns: int
     waits: int
 
@@ -104,7 +106,7 @@ def blame(trace: Trace, waits: I8 | None = None) -> Blame:
 
 
 def table(trace: Trace, limit: int | None = None) -> list[BlameRow]:
-    """Blame by waiter, holder and place; the most expensive row first.
+    """Blame by waiter, holder, place and call; the most expensive row first.
 
     Args:
         trace: the trace.
@@ -120,14 +122,16 @@ def table(trace: Trace, limit: int | None = None) -> list[BlameRow]:
         total.add(_sums(waiter[gaps], split.gap[gaps], gaps))
     found = total.merged()
     waiter, owner = np.divmod(found.key, max(1, width))
-    # Groups are numbered by holder and place, and the gap comes first.
+    # Groups are numbered by holder, place and call, and the gap comes first.
     order = np.lexsort((owner, waiter, -found.ns))[:limit]
     columns = (waiter, owner, found.ns, found.waits)
     rows = zip(*(column[order].tolist() for column in columns), strict=True)
-    return [
-        BlameRow(thread, owners[number][0], owners[number][1], ns, waits)
-        for thread, number, ns, waits in rows
-    ]
+    return [_row(thread, owners[number], ns, waits) for thread, number, ns, waits in rows]
+
+
+def _row(waiter: int, owner: tuple[int | None, int, int], ns: int, waits: int) -> BlameRow:
+    holder, place, call = owner
+    return BlameRow(waiter, holder, place, call, ns, waits)
 
 
 def worst_waits(trace: Trace, n: int, *, parts: int = 100) -> list[WorstWait]:
@@ -227,18 +231,27 @@ def _splits(trace: Trace) -> Iterator[tuple[I8, _Split]]:
         begin = stop
 
 
-def _groups(trace: Trace) -> tuple[list[tuple[int | None, int]], I4]:
-    """The distinct (thread, place) of holds, and for each hold the number of its own.
+def _groups(trace: Trace) -> tuple[list[tuple[int | None, int, int]], I4]:
+    """The distinct (thread, place, call) of holds, and for each hold the number of its own.
 
     Number 0 is the gap.
     """
-    holds, places = trace.holds, max(1, len(trace.places))
-    if len(trace.threads) * places <= np.iinfo(np.int32).max:
-        keys, group = numbered(holds.thread * np.int32(places) + holds.place)
+    holds, places, calls = trace.holds, max(1, len(trace.places)), max(1, len(trace.calls))
+    if len(trace.threads) * places * calls <= np.iinfo(np.int32).max:
+        keys, group = numbered(
+            (holds.thread * np.int32(places) + holds.place) * np.int32(calls) + holds.call
+        )
     else:
-        keys, group = numbered(holds.thread * np.int64(places) + holds.place)
+        # Each is a 32-bit number, and there are at most 65,536 calls.
+        keys, group = numbered(
+            (holds.thread * np.int64(places) + holds.place) * np.int64(calls) + holds.call
+        )
     group += np.int32(1)
-    return [(None, 0), *(divmod(key, places) for key in keys.tolist())], group
+    owners: list[tuple[int | None, int, int]] = [(None, 0, 0)]
+    for key in keys.tolist():
+        rest, call = divmod(key, calls)
+        owners.append((*divmod(rest, places), call))
+    return owners, group
 
 
 def _sums(key: I8, ns: I8, row: I8) -> _Sums:

@@ -119,6 +119,7 @@ class Facts:
         others: threads that waited for it beside ``waiter``, their waits, and the ns of these.
         long_hold: the hold that explains the waits of ``waiter``, if a single one does.
         meaning: of the waits of ``waiter``.
+        inferred: the holds of that GIL are inferred from function calls; waits were not seen.
     """
 
     notes: tuple[str, ...]
@@ -140,3 +141,4 @@ class Facts:
     others: tuple[int, int, int]
     long_hold: LongHold | None
     meaning: Meaning
+    inferred: bool = False

@@ -7,7 +7,7 @@ waited most and the one it waited for.
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from typing import Final
 
@@ -64,6 +64,7 @@ def gather(trace: Trace, summary: Summary, rows: Sequence[BlameRow], labels: Lab
         others=of_gil.others() if of_gil else (0, 0, 0),
         long_hold=long_hold,
         meaning=of_gil.meaning(waiter, long_hold) if of_gil and waiter else Meaning.CONTENDED,
+        inferred=of_gil is not None and trace.processes[of_gil.gil.process].inferred,
     )
 
 
@@ -108,13 +109,13 @@ class _OfGil:
             return None
         ns = _ns(self._trace.waits, self._own)
         by_holder: defaultdict[int | None, int] = defaultdict(int)
-        by_place: defaultdict[int | None, list[tuple[int, int]]] = defaultdict(list)
+        by_place: defaultdict[int | None, Counter[int]] = defaultdict(Counter)
         for row in rows:
             if row.waiter == self._waiter:
                 by_holder[row.holder] += row.wait_ns
-                by_place[row.holder].append((row.wait_ns, row.place))
+                by_place[row.holder][row.place] += row.wait_ns
         blamed = max(by_holder, key=lambda holder: by_holder[holder], default=None)
-        place_ns, place = max(by_place[blamed], default=(0, 0))
+        place_ns, place = max(((ns, at) for at, ns in by_place[blamed].items()), default=(0, 0))
         return Waiter(
             name=self._labels.thread(self._waiter),
             waits=len(ns),

@@ -6,11 +6,22 @@ import json
 import re
 from typing import Any, Final
 
+from giltrace.analysis.activity import Activity, activities
 from giltrace.analysis.blame import BlameRow, table
+from giltrace.analysis.calls import CallRow
+from giltrace.analysis.calls import table as call_table
 from giltrace.analysis.summary import GilSummary, ThreadSummary, summarise
 from giltrace.model import Place, Process, Trace
 from giltrace.report.labels import Labels
 
+_PLACES: Final = 3
+# What nobody knows where hand-offs are inferred. Zero would be a claim.
+_UNSEEN_OF_GIL: Final = dict.fromkeys(
+    ("wait_ns", "contention", "waits", "forced", "voluntary", "drop_requests")
+)
+_UNSEEN_OF_THREAD: Final = dict.fromkeys(
+    ("wait_ns", "waits", "wait_p50_ns", "wait_p99_ns", "wait_max_ns", "forced_out")
+)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -22,19 +33,24 @@ def render(trace: Trace, *, top: int | None = None) -> str:
 def as_object(trace: Trace, *, top: int | None = None) -> dict[str, Any]:
     """The report as what `json.dumps` takes.
 
-    All times are integer nanoseconds; ``utilisation`` and ``contention`` go from 0 to 1. In blame,
+    All times are integer nanoseconds; ``utilisation`` and ``contention`` go from 0 to 1. What is
+    ``inferred`` from function calls has null for what those do not show. In blame,
     ``waiter`` and ``holder`` are called as in the report for people, with their ids beside that.
 
     Args:
         trace: what to report.
-        top: rows of ``blame`` at most; None for all.
+        top: rows of ``blame`` and of ``blocking_calls`` at most; None for all.
     """
     summary = summarise(trace)
     labels = Labels(trace)
     return {
         "capture": _capture(trace),
         "gils": [_gil(one, trace) for one in summary.gils],
-        "threads": [_thread(one, trace, labels) for one in summary.threads],
+        "threads": [
+            _thread(one, activity, trace, labels)
+            for one, activity in zip(summary.threads, activities(trace), strict=True)
+        ],
+        "blocking_calls": [_call(row, trace, labels) for row in call_table(trace)[:top]],
         "blame": [_blame(row, trace, labels) for row in table(trace)[:top]],
     }
 
@@ -74,6 +90,7 @@ def _process(process: Process) -> dict[str, Any]:
         "python": text(process.python),
         "implementation": text(process.implementation),
         "backend": text(process.backend),
+        "inferred": process.inferred,
         "gil_enabled": process.gil_enabled,
         "start_ns": process.start_ns,
         "end_ns": process.end_ns,
@@ -83,9 +100,12 @@ def _process(process: Process) -> dict[str, Any]:
 
 def _gil(one: GilSummary, trace: Trace) -> dict[str, Any]:
     gil = trace.gils[one.gil]
+    process = trace.processes[gil.process]
+    unseen = _UNSEEN_OF_GIL if process.inferred else {}
     return {
-        "pid": trace.processes[gil.process].pid,
+        "pid": process.pid,
         "interpreter": gil.interpreter,
+        "inferred": process.inferred,
         "switch_interval_ns": gil.switch_interval_ns,
         "wall_ns": one.wall_ns,
         "held_ns": one.held_ns,
@@ -100,14 +120,18 @@ def _gil(one: GilSummary, trace: Trace) -> dict[str, Any]:
         "voluntary": one.voluntary,
         "unknown": one.unknown,
         "drop_requests": one.drop_requests,
+        **unseen,
     }
 
 
-def _thread(one: ThreadSummary, trace: Trace, labels: Labels) -> dict[str, Any]:
+def _thread(one: ThreadSummary, activity: Activity, trace: Trace, labels: Labels) -> dict[str, Any]:
     thread = trace.threads[one.thread]
+    process = trace.processes[thread.process]
+    unseen = _UNSEEN_OF_THREAD if process.inferred else {}
     return {
-        "pid": trace.processes[thread.process].pid,
+        "pid": process.pid,
         "tid": thread.tid,
+        "inferred": process.inferred,
         "name": text(thread.name),
         "label": labels.thread(one.thread),
         "start_ns": thread.start_ns,
@@ -116,11 +140,38 @@ def _thread(one: ThreadSummary, trace: Trace, labels: Labels) -> dict[str, Any]:
         "hold_ns": one.hold_ns,
         "wait_ns": one.wait_ns,
         "off_gil_ns": one.off_gil_ns,
+        "blocked_ns": activity.blocked_ns,
+        "sleep_ns": activity.sleep_ns,
+        "lock_ns": activity.lock_ns,
+        "native_ns": activity.native_ns,
+        "switch_ns": activity.switch_ns,
+        "unknown_ns": activity.unknown_ns,
+        "not_running_ns": activity.not_running_ns,
         "waits": one.waits,
         "wait_p50_ns": one.wait_p50_ns,
         "wait_p99_ns": one.wait_p99_ns,
         "wait_max_ns": one.wait_max_ns,
         "forced_out": one.forced_out,
+        **unseen,
+    }
+
+
+def _call(row: CallRow, trace: Trace, labels: Labels) -> dict[str, Any]:
+    thread = trace.threads[row.thread]
+    return {
+        "pid": trace.processes[thread.process].pid,
+        "tid": thread.tid,
+        "thread": labels.thread(row.thread),
+        "call": text(row.call) or None,
+        "named_by": row.source.value,
+        "kind": row.kind.name.lower(),
+        "count": row.count,
+        "blocked_ns": row.off_ns,
+        "cpu_ns": row.cpu_ns,
+        "waits": row.waits,
+        "wait_after_ns": row.wait_after_ns,
+        "where": [labels.place(place) for place in row.places[:_PLACES]],
+        "descriptors": [text(what) for what in row.descriptors],
     }
 
 
@@ -138,6 +189,8 @@ def _blame(row: BlameRow, trace: Trace, labels: Labels) -> dict[str, Any]:
         "filename": text(place.filename) if place else None,
         "line": place.line if place else None,
         "qualname": text(place.qualname) if place else None,
+        "call": text(trace.calls[row.call].label) or None,
+        "expression": (trace.expressions.of(place).text or None) if place else None,
         "wait_ns": row.wait_ns,
         "waits": row.waits,
     }

@@ -32,9 +32,10 @@ class Labels:
         return printable(str(self._trace.places[index]), PLACE_LIMIT) if index else ""
 
     def gil(self, index: int) -> str:
-        """``process 123``, with the interpreter unless it is the main one."""
+        """``process 123``, with the interpreter unless it is the main one; says if inferred."""
         gil = self._trace.gils[index]
-        label = f"process {self._trace.processes[gil.process].pid}"
+        process = self._trace.processes[gil.process]
+        label = f"process {process.pid}" + (" (inferred)" if process.inferred else "")
         if gil.number == 0:
             return label
         if gil.interpreter < 0:

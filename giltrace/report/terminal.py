@@ -11,10 +11,13 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
+from giltrace.analysis.activity import activities
 from giltrace.analysis.blame import GAP, BlameRow, WorstWait, table, worst_waits
+from giltrace.analysis.calls import table as call_table
 from giltrace.analysis.summary import GilSummary, ThreadSummary, summarise
 from giltrace.model import Cause, Trace
-from giltrace.report import tables
+from giltrace.model.text import printable
+from giltrace.report import offgil, tables
 from giltrace.report.endings import endings
 from giltrace.report.gather import gather
 from giltrace.report.human import count, duration, share
@@ -29,6 +32,7 @@ _UNIT: Final = re.compile(r"(\d) (ns|µs|ms|s|min|h|%)(?!\w)")
 _GLUE: Final = "\ue000"
 """Keeps a number and its unit on one line; private characters do not occur in printable text."""
 _PARTS: Final = 3
+_LINE_LIMIT: Final = 48
 _PERCENT: Final = 100
 _FREE: Final = "nobody (hand-off)"
 _ENDED: Final = {
@@ -116,52 +120,65 @@ class _Report:
         threads = [one for one in self._summary.threads if one.acquires or one.waits]
         if not threads:
             return
-        yield _threads(threads, labels, top, trace)
-        yield Text("\n".join(_gils(self._summary.gils, labels, top)))
+        ordered = sorted(threads, key=lambda one: (one.hold_ns, one.wait_ns), reverse=True)
+        left_out = _left_out(len(ordered) - top, "thread")
+        yield _threads(ordered[:top], labels, left_out, trace)
+        yield offgil.times(ordered[:top], activities(trace), labels, left_out)
+        yield Text("\n".join(_gils(self._summary.gils, trace, labels, top)))
         worst = worst_waits(trace, top)
         if worst:
             yield _worst(worst, trace, labels)
         if self._rows:
-            yield _blame(self._rows, labels, top)
+            yield _blame(self._rows, trace, labels, top)
+        if calls := call_table(trace):
+            yield offgil.calls(calls, labels, top)
 
 
 def _threads(
-    threads: Sequence[ThreadSummary], labels: Labels, top: int, trace: Trace
+    shown: Sequence[ThreadSummary], labels: Labels, left_out: str, trace: Trace
 ) -> tables.Table:
     wall_ns = trace.end_ns - trace.start_ns
-    ordered = sorted(threads, key=lambda one: (one.hold_ns, one.wait_ns), reverse=True)
-    shown = ordered[:top]
     columns = [
         Column("thread", [labels.thread(one.thread) for one in shown], text=True),
         Column("holds", [duration(one.hold_ns) for one in shown], style="green"),
         Column("%", [share(one.hold_ns, wall_ns)[:-2] for one in shown], 5),
-        Column("waits", [f"{one.waits:,}" for one in shown], 1),
+        Column("waits", [_seen(one, one.waits, trace) for one in shown], 1),
         Column("waiting", [_if(one.waits, one.wait_ns) for one in shown], style="red"),
         Column("p50", [_if(one.waits, one.wait_p50_ns) for one in shown], 7),
         Column("p99", [_if(one.waits, one.wait_p99_ns) for one in shown], 3),
         Column("max", [_if(one.waits, one.wait_max_ns) for one in shown], 2),
         Column("off GIL", [duration(one.off_gil_ns) for one in shown], 4, style="blue"),
         Column("acquires", [f"{one.acquires:,}" for one in shown], 8),
-        Column("forced out", [f"{one.forced_out:,}" for one in shown], 6),
+        Column("forced out", [_seen(one, one.forced_out, trace) for one in shown], 6),
     ]
-    return tables.Table("Threads", columns, _left_out(len(ordered) - len(shown), "thread"))
+    return tables.Table("Threads", columns, left_out)
 
 
 def _if(condition: int, ns: int) -> str:
     return duration(ns) if condition else "-"
 
 
+def _seen(one: ThreadSummary, number: int, trace: Trace) -> str:
+    """A number of what cannot be seen where hand-offs are inferred."""
+    process = trace.processes[trace.threads[one.thread].process]
+    return "-" if process.inferred else f"{number:,}"
+
+
 def _left_out(number: int, noun: str) -> str:
     return f"and {count(number, f'more {noun}')} (--top)" if number > 0 else ""
 
 
-def _gils(gils: Sequence[GilSummary], labels: Labels, top: int) -> Iterator[str]:
+def _gils(gils: Sequence[GilSummary], trace: Trace, labels: Labels, top: int) -> Iterator[str]:
     """A line for each GIL."""
     ordered = sorted(gils, key=lambda one: (one.wait_ns, one.held_ns), reverse=True)
     for one in ordered[:top]:
+        held = f"GIL of {labels.gil(one.gil)}: held {share(one.utilisation, 1)} of the time"
+        handoffs = count(one.handoffs, "hand-off")
+        if trace.processes[trace.gils[one.gil].process].inferred:
+            yield f"{held}; {handoffs}; waits, drop requests and causes cannot be seen"
+            continue
         yield (
-            f"GIL of {labels.gil(one.gil)}: held {share(one.utilisation, 1)} of the time, awaited "
-            f"{share(one.contention, 1)}; {count(one.handoffs, 'hand-off')}; releases: "
+            f"{held}, awaited {share(one.contention, 1)}; {handoffs}; releases: "
             f"{one.forced:,} forced, {one.voluntary:,} voluntary, {one.unknown:,} unknown; "
             f"{count(one.drop_requests, 'drop request')}"
         )
@@ -215,8 +232,9 @@ def _culprit(hold: int, trace: Trace, labels: Labels) -> str:
     return f"{thread} at {place}" if place else thread
 
 
-def _blame(rows: Sequence[BlameRow], labels: Labels, top: int) -> tables.Table:
+def _blame(rows: Sequence[BlameRow], trace: Trace, labels: Labels, top: int) -> tables.Table:
     shown = rows[:top]
+    lines = [trace.expressions.of(trace.places[row.place]).line_text.strip() for row in shown]
     columns = [
         Column("waiter", [labels.thread(row.waiter) for row in shown], text=True),
         Column(
@@ -225,8 +243,11 @@ def _blame(rows: Sequence[BlameRow], labels: Labels, top: int) -> tables.Table:
             text=True,
         ),
         Column("where it let go", [labels.place(row.place) or "-" for row in shown], text=True),
+        Column("in", [printable(trace.calls[row.call].label, 40) for row in shown], 2, text=True),
         Column("total", [duration(row.wait_ns) for row in shown], style="red"),
         Column("waits", [f"{row.waits:,}" for row in shown], rank=1),
+        Column("source", [printable(line, _LINE_LIMIT) for line in lines], 3, text=True),
     ]
+    columns = [column for column in columns if any(column.cells)]
     left_out = _left_out(len(rows) - len(shown), "row")
     return tables.Table("Blame: who waited for whom", columns, left_out)

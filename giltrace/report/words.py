@@ -80,7 +80,8 @@ def _held(facts: Facts) -> str:
     if facts.gils > 1:
         why = "the busiest" if facts.waiter is None else "waited for most"
         which = f"Of {facts.gils:,} GILs, that of {facts.gil} was {why}. It"
-    held = f"{which} was held {share(facts.held_ns, facts.gil_wall_ns)} of the time"
+    verb = "seems to have been" if facts.inferred else "was"
+    held = f"{which} {verb} held {share(facts.held_ns, facts.gil_wall_ns)} of the time"
     holder = facts.holder
     if holder is None:
         return f"{held}."
@@ -101,6 +102,8 @@ def _at(place: str, part_ns: int, whole_ns: int) -> str:
 
 
 def _nobody_waited(facts: Facts) -> str:
+    if facts.inferred:
+        return "Who waited for it, and for how long, does not show in function calls."
     if facts.incomplete:
         return "Nobody is known to have waited for the GIL, but the record has gaps."
     who = "No other thread used the GIL, so nobody" if facts.gil_threads == 1 else "Nobody"

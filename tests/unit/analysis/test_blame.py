@@ -51,14 +51,14 @@ def test_table(trace: Trace) -> None:
     """By waiter, holder and place, the dearest row first."""
     spin, server, bg = (int(trace.holds.place[i]) for i in range(3))
     assert table(trace) == [
-        BlameRow(waiter=1, holder=0, place=spin, wait_ns=6 * MS, waits=1),
-        BlameRow(waiter=0, holder=2, place=bg, wait_ns=2 * MS, waits=1),
-        BlameRow(waiter=2, holder=0, place=spin, wait_ns=2 * MS, waits=1),
-        BlameRow(waiter=2, holder=1, place=server, wait_ns=2 * MS, waits=1),
-        BlameRow(waiter=0, holder=None, place=0, wait_ns=1 * MS, waits=1),
-        BlameRow(waiter=0, holder=1, place=server, wait_ns=1 * MS, waits=1),
-        BlameRow(waiter=1, holder=None, place=0, wait_ns=1 * MS, waits=1),
-        BlameRow(waiter=2, holder=None, place=0, wait_ns=1 * MS, waits=1),
+        BlameRow(waiter=1, holder=0, place=spin, call=0, wait_ns=6 * MS, waits=1),
+        BlameRow(waiter=0, holder=2, place=bg, call=0, wait_ns=2 * MS, waits=1),
+        BlameRow(waiter=2, holder=0, place=spin, call=0, wait_ns=2 * MS, waits=1),
+        BlameRow(waiter=2, holder=1, place=server, call=0, wait_ns=2 * MS, waits=1),
+        BlameRow(waiter=0, holder=None, place=0, call=0, wait_ns=1 * MS, waits=1),
+        BlameRow(waiter=0, holder=1, place=server, call=0, wait_ns=1 * MS, waits=1),
+        BlameRow(waiter=1, holder=None, place=0, call=0, wait_ns=1 * MS, waits=1),
+        BlameRow(waiter=2, holder=None, place=0, call=0, wait_ns=1 * MS, waits=1),
     ]
 
 

@@ -12,8 +12,8 @@ CONVOY = timeline(stories.convoy())
 
 
 def test_keys_of_the_object() -> None:
-    """The four parts, in this order."""
-    assert list(as_object(CONVOY)) == ["capture", "gils", "threads", "blame"]
+    """The five parts, in this order."""
+    assert list(as_object(CONVOY)) == ["capture", "gils", "threads", "blocking_calls", "blame"]
 
 
 def test_capture() -> None:
@@ -44,6 +44,7 @@ def test_gil() -> None:
     assert gil == {
         "pid": 100,
         "interpreter": 0,
+        "inferred": False,
         "switch_interval_ns": 5_000_000,
         "wall_ns": 46_000_000,
         "held_ns": 46_000_000,
@@ -67,6 +68,7 @@ def test_thread() -> None:
     assert thread == {
         "pid": 100,
         "tid": CONVOY.threads[0].tid,
+        "inferred": False,
         "name": "MainThread",
         "label": "MainThread",
         "start_ns": CONVOY.threads[0].start_ns,
@@ -75,6 +77,13 @@ def test_thread() -> None:
         "hold_ns": 4_000_000,
         "wait_ns": 20_000_000,
         "off_gil_ns": 12_000_000,
+        "blocked_ns": 0,
+        "sleep_ns": 0,
+        "lock_ns": 0,
+        "native_ns": 0,
+        "switch_ns": 0,
+        "unknown_ns": 12_000_000,
+        "not_running_ns": 0,
         "waits": 4,
         "wait_p50_ns": 5_000_000,
         "wait_p99_ns": 5_000_000,
@@ -97,6 +106,8 @@ def test_blame() -> None:
         "filename": "load.py",
         "line": 12,
         "qualname": "spin",
+        "call": None,
+        "expression": None,
         "wait_ns": 20_000_000,
         "waits": 4,
     }

@@ -30,6 +30,13 @@ Thread-1    42 ms  91      4     4 ms  1 ms  1 ms  1 ms     0 ns           4
 MainThread   4 ms   9      4    20 ms  5 ms  5 ms  5 ms    12 ms           0
 no room for: acquires
 
+Where the time went
+thread       held  waited  blocked  sleep  lock  native  unknown  held idle
+───────────────────────────────────────────────────────────────────────────
+Thread-1    42 ms    4 ms        -      -     -       -        -          -
+MainThread   4 ms   20 ms        -      -     -       -    12 ms          -
+no room for: switching
+
 GIL of process 100: held 100 % of the time, awaited 52 %; 8 hand-offs; releases:
 4 forced, 4 voluntary, 0 unknown; 4 drop requests
 
@@ -44,6 +51,12 @@ waiter      holder      where it let go         total  waits
 ────────────────────────────────────────────────────────────
 MainThread  Thread-1    load.py:12 in spin      20 ms      4
 Thread-1    MainThread  server.py:41 in handle   4 ms      4
+
+Off the GIL: in which calls, and how long it took to get it back
+thread      call                          kind  times    for  then waited
+─────────────────────────────────────────────────────────────────────────
+MainThread  at server.py:41 in handle  unknown      3  12 ms        15 ms
+no room for: each time
 """
 
 
