@@ -5,9 +5,16 @@ from __future__ import annotations
 import platform
 import sys
 
-from tests.bench import cycle, program, reading, server
+from tests.bench import calls, cycle, portable, program, reading, server
 
-BENCHES = {"cycle": cycle.run, "program": program.run, "server": server.run, "reading": reading.run}
+BENCHES = {
+    "cycle": cycle.run,
+    "program": program.run,
+    "calls": calls.run,
+    "server": server.run,
+    "portable": portable.run,
+    "reading": reading.run,
+}
 
 
 def main() -> int:
