@@ -103,7 +103,8 @@ def stalls(samples: Samples) -> str:
         lines.append([f"`{row['scenario']}`", *cells])
     heads = ["per request", "releases", "waits", "ms a wait", "ms waited", "extra ms at the client"]
     return _table(heads, lines) + _command(
-        f"giltrace bench --requests {_requests(document)} --repeat 1 --record sample_runs", document
+        f"giltrace bench --requests {_requests(document)} --repeat 1 --sleep-ms 0 --record DIR",
+        document,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import statistics
 import subprocess
@@ -11,8 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from giltrace.capture import read
+from giltrace.record.settings import CALLS
 
 _ROUNDS = 7
+_DEFAULT = "io"
+_AIMS = {"off": "<= 1.03", "io": "<= 1.05"}
 _REQUESTS = 20_000
 _SCENARIO = (
     "-m", "giltrace", "scenario", "blocking", "--load", "0",
@@ -22,24 +26,29 @@ _SCENARIO = (
 
 def run() -> Iterator[tuple[str, str, str]]:
     """Recorded runs of the server at full speed, each between two plain ones."""
-    slower, shares, sizes = [], [], []
+    slower: dict[str, list[float]] = {level: [] for level in CALLS}
+    shares, sizes = [], []
     with tempfile.TemporaryDirectory() as folder:
-        for number in range(_ROUNDS):
-            before = _ms_per_request([sys.executable, *_SCENARIO])
-            output = Path(folder, f"{number}.giltrace")
+        before = _ms_per_request([sys.executable, *_SCENARIO])
+        for number, level in itertools.product(range(_ROUNDS), CALLS):
+            output = Path(folder, f"{level}-{number}.giltrace")
+            options = ("-q", "--calls", level, "-o", str(output))
             recorded = _ms_per_request(
-                [sys.executable, "-m", "giltrace", "record", "-q", "-o", str(output), *_SCENARIO]
+                [sys.executable, "-m", "giltrace", "record", *options, *_SCENARIO]
             )
             after = _ms_per_request([sys.executable, *_SCENARIO])
-            slower.append(recorded / ((before + after) / 2))
-            events, share = _facts(output)
-            shares.append(share)
-            sizes.append(output.stat().st_size / events)
-    yield (
-        "demo server at full speed, time per request, slow-down",
-        f"{_median(slower):.3f}",
-        "<= 1.03",
-    )
+            slower[level].append(recorded / ((before + after) / 2))
+            before = after
+            if level == _DEFAULT:
+                events, share = _facts(output)
+                shares.append(share)
+                sizes.append(output.stat().st_size / events)
+    for level, ratios in slower.items():
+        yield (
+            f"demo server at full speed, {level}: slow-down",
+            f"{_median(ratios):.3f}",
+            _AIMS.get(level, ""),
+        )
     yield "  recorder's share of one core", f"{_median(shares):.1%}", ""
     yield "  capture, bytes per event", f"{_median(sizes):.1f}", "<= 16"
 
