@@ -105,7 +105,7 @@ class _Sum:
 
 
 def table(trace: Trace) -> list[CallRow]:
-    """All calls in which threads were off the GIL, the longest time first.
+    """All calls in which threads were off the GIL, by what they cost until the GIL was back.
 
     Stretches after a forced switch are not among them: the thread had not asked for that.
     """
@@ -135,7 +135,11 @@ def table(trace: Trace) -> list[CallRow]:
         )
         for (thread, name, source, kind), total in rows.items()
     ]
-    return sorted(found, key=lambda row: (-row.off_ns, row.thread, row.call, row.kind))
+    return sorted(found, key=_cost)
+
+
+def _cost(row: CallRow) -> tuple[int, int, str, int]:
+    return -(row.off_ns + row.wait_after_ns), row.thread, row.call, row.kind
 
 
 def call_name(trace: Trace, call: int, place: int) -> tuple[str, Source]:
