@@ -12,7 +12,7 @@ import click
 
 from giltrace.cli import diagnostics, output
 from giltrace.cli.diagnostics import ExitCode
-from giltrace.record.settings import CALLS, Calls, Settings
+from giltrace.record.settings import BACKENDS, CALLS, Backend, Calls, Settings
 
 if TYPE_CHECKING:
     from giltrace.record.run import Outcome
@@ -67,6 +67,14 @@ _ROWS = 5
     help="With --calls all: leave out function calls shorter than US microseconds.",
 )
 @click.option(
+    "--backend",
+    default="auto",
+    show_default=True,
+    type=click.Choice(list(BACKENDS)),
+    help="tap: see each hand-off. portable: infer them from function calls, as in PyPy. "
+    "auto: do that only where the GIL cannot be tapped.",
+)
+@click.option(
     "--buffer",
     "buffer_mib",
     default=16,
@@ -84,6 +92,7 @@ def record(
     stacks: int,
     calls: Calls,
     least_span_us: float,
+    backend: Backend,
     buffer_mib: int,
     quiet: bool,
     target: Sequence[str],
@@ -118,6 +127,7 @@ def record(
             chunks=buffer_mib * 256,
             calls=calls,
             least_span_ns=round(least_span_us * 1000),
+            backend=backend,
         ),
     )
     outcome = run(resolved, options, StatusLine(enabled=not quiet))

@@ -35,8 +35,9 @@ class CsvExporter:
     """Exports events in the order of time, as UTF-8 with a header row.
 
     ``gil`` is the number that the process gives its GIL; 0 is the main interpreter's. ``cause`` and
-    ``where`` belong to releases. Names are quoted where needed; what cannot be shown in them is
-    escaped as in Python.
+    ``where`` belong to releases. What is inferred from function calls goes by other names than what
+    was observed: ``inferred_acquire``, ``inferred_release``. Names are quoted where needed; what
+    cannot be shown in them is escaped as in Python.
     """
 
     name: Final = "csv"
@@ -81,12 +82,13 @@ class _Rows:
         self, kind: Kind, thread: int, gil: int, cause: int | None = None, place: int = 0
     ) -> str:
         who = self._trace.threads[thread]
+        process = self._trace.processes[who.process]
         fields = (
-            str(self._trace.processes[who.process].pid),
+            str(process.pid),
             str(who.tid),
             _quoted(labels.thread_label(who)),
             str(self._trace.gils[gil].number),
-            _EVENTS[kind],
+            f"inferred_{_EVENTS[kind]}" if process.inferred else _EVENTS[kind],
             "" if cause is None else labels.CAUSES[cause],
             _quoted(labels.place_label(self._trace.places[place])) if place else "",
         )

@@ -35,12 +35,15 @@ def place_label(place: Place) -> str:
 
 
 def gil_label(gil: Gil, process: Process) -> str:
-    """``GIL (pid 123)``, with the interpreter unless it is the main one."""
-    pid = kernel_id(process.pid)
-    if gil.number == 0:
-        return f"GIL (pid {pid})"
-    which = f"interpreter {gil.interpreter}" if gil.interpreter >= 0 else f"number {gil.number}"
-    return f"GIL (pid {pid}, {which})"
+    """``GIL (pid 123)``, with the interpreter unless it is the main one; says if inferred."""
+    parts = [f"pid {kernel_id(process.pid)}"]
+    if gil.number and gil.interpreter >= 0:
+        parts.append(f"interpreter {gil.interpreter}")
+    elif gil.number:
+        parts.append(f"number {gil.number}")
+    if process.inferred:
+        parts.append("inferred")
+    return f"GIL ({', '.join(parts)})"
 
 
 def thread_id_label(thread: Thread) -> str:
@@ -54,9 +57,9 @@ def kernel_id(number: int) -> int:
 
 
 def process_label(process: Process) -> str:
-    """The command line as far as known, else the name of the interpreter."""
+    """The command line as far as known, else the name of the interpreter; says if inferred."""
     command = " ".join(process.argv) or process.executable.rsplit("/", 1)[-1]
-    return printable(command or "python", _LONG)
+    return printable(command or "python", _LONG) + (" (inferred)" if process.inferred else "")
 
 
 def note_label(note: str) -> str:

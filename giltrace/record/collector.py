@@ -6,12 +6,14 @@ import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import psutil
 
 from giltrace.capture import CaptureWriter
 from giltrace.capture.records import End
 from giltrace.record.drain import ProcessDrain
+from giltrace.record.portable import PortableDrain, streams
 from giltrace.record.sampler import sample
 from giltrace.record.session import Refusal, Session
 from giltrace.record.sockets import Sockets
@@ -20,6 +22,8 @@ from giltrace.record.sources import Sources
 _SAMPLE_NS = 250_000_000
 _RECLAIM_NS = 100_000_000
 _IDLE_S = 0.03
+
+Drain: TypeAlias = ProcessDrain | PortableDrain
 
 
 class Collector:
@@ -42,7 +46,7 @@ class Collector:
         self._next_reclaim_ns = 0
         self._ended_events = 0
         self._ended_lost = 0
-        self.drains: list[ProcessDrain] = []
+        self.drains: list[Drain] = []
         self.refusals: list[Refusal] = []
         self.joined = 0
 
@@ -110,11 +114,11 @@ class Collector:
         self._writer.flush()
 
     def _meet(self) -> None:
-        for path in self._session.arenas():
+        for path in (*self._session.arenas(), *streams(self._session.path)):
             self._join(path)
         self.refusals += self._session.refusals()
 
-    def _poll(self, drain: ProcessDrain) -> None:
+    def _poll(self, drain: Drain) -> None:
         try:
             drain.poll()
             if not drain.alive:
@@ -130,7 +134,11 @@ class Collector:
 
     def _join(self, path: Path) -> None:
         try:
-            drain = ProcessDrain(path, self.joined, self._writer, self._sources, self._sockets)
+            drain: Drain
+            if path.suffix == ".arena":
+                drain = ProcessDrain(path, self.joined, self._writer, self._sources, self._sockets)
+            else:
+                drain = PortableDrain(path, self.joined, self._writer, self._sources)
         except BlockingIOError:
             self._session.forget(path)
             return
@@ -154,11 +162,11 @@ class Collector:
             if record is not None:
                 self._writer.write(record)
 
-    def _finish(self, drain: ProcessDrain, status: str) -> None:
+    def _finish(self, drain: Drain, status: str) -> None:
         drain.finish(status)
         self._drop(drain)
 
-    def _drop(self, drain: ProcessDrain) -> None:
+    def _drop(self, drain: Drain) -> None:
         self.drains.remove(drain)
         self._psutil.pop(drain.pid, None)
         self._ended_events += drain.events

@@ -230,7 +230,8 @@ def _nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
         if first.not_installed:
             return GiltraceError(
                 f"nothing was recorded: giltrace is not installed in {first.executable}",
-                f"Install it there: {first.executable} -m pip install giltrace",
+                f"Install it there ({first.executable} -m pip install giltrace), or record it by "
+                "inference: --backend portable",
             )
         return GiltraceError(
             f"nothing was recorded: {first.reason.rstrip('.')}",

@@ -10,7 +10,12 @@ Calls: TypeAlias = Literal["off", "io", "all"]
 CALLS: Final[tuple[Calls, ...]] = get_args(Calls)
 """Levels of the call layer; each does what those before it do."""
 
-_FILE = "options"
+Backend: TypeAlias = Literal["auto", "tap", "portable"]
+
+BACKENDS: Final[dict[str, int]] = {"auto": 0, "tap": -1, "portable": 1}
+"""How back ends are written down for the processes that join."""
+
+_FILE: Final = "options"
 
 
 @dataclass(frozen=True)
@@ -23,12 +28,15 @@ class Settings:
         calls: "io" names the C calls in which threads let the GIL go, "all" records function
             calls too.
         least_span_ns: the shortest function call that "all" records.
+        backend: "tap" sees hand-offs, "portable" infers them, "auto" does that only where the GIL
+            cannot be tapped.
     """
 
     stacks: int = 1
     chunks: int = 4096
     calls: Calls = "io"
     least_span_ns: int = 100_000
+    backend: Backend = "auto"
 
     def write(self, folder: Path, *, recorder: int) -> None:
         """Leave word in a session's folder; ``recorder`` is the process id of who reads there.
@@ -38,6 +46,7 @@ class Settings:
         """
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"calls": CALLS.index(self.calls), "recorder": recorder}
+        values["portable"] = BACKENDS[values.pop("backend")]
         lines = "".join(f"{key} {value}\n" for key, value in values.items())
         (folder / _FILE).write_text(lines, encoding="ascii")
 
@@ -51,11 +60,16 @@ class Settings:
         lines = (folder / _FILE).read_text(encoding="ascii").splitlines()
         values: dict[str, Any] = {key: int(value) for key, value in map(str.split, lines)}
         values["calls"] = CALLS[values["calls"]]
+        values["backend"] = next(k for k, v in BACKENDS.items() if v == values["portable"])
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
     def described(self) -> dict[str, Any]:
         """For the first record of a capture."""
-        described: dict[str, Any] = {"stacks": self.stacks, "calls": self.calls}
+        described: dict[str, Any] = {
+            "stacks": self.stacks,
+            "calls": self.calls,
+            "backend": self.backend,
+        }
         if self.calls == "all":
             described["least_span_ns"] = self.least_span_ns
         return described

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import statistics
 import subprocess
@@ -30,7 +29,7 @@ def run() -> Iterator[tuple[str, str, str]]:
     shares, sizes = [], []
     with tempfile.TemporaryDirectory() as folder:
         before = _ms_per_request([sys.executable, *_SCENARIO])
-        for number, level in itertools.product(range(_ROUNDS), CALLS):
+        for number, level in ((n, level) for n in range(_ROUNDS) for level in CALLS):
             output = Path(folder, f"{level}-{number}.giltrace")
             options = ("-q", "--calls", level, "-o", str(output))
             recorded = _ms_per_request(

@@ -27,6 +27,14 @@ def _join():
     session = os.environ.get("GILTRACE_SESSION", "")
     if not os.path.isdir(session):
         return  # the recording is over
+    asked = _back_end(session)
+    if asked > 0 or (asked == 0 and not _may_have_tap()):
+        try:
+            _portable().join(session)
+        except Exception as error:
+            if "subinterpreter" not in str(error):
+                _refuse(session, "%s" % error)
+        return
     try:
         from giltrace.runtime import bootstrap
     except ImportError as error:
@@ -37,7 +45,46 @@ def _join():
     try:
         bootstrap.join(session)
     except Exception as error:  # whatever it is, it is not the target's
+        if asked == 0 and type(error).__name__ == "TapError":
+            try:
+                _portable().join(session, "%s" % error)
+                return
+            except Exception:
+                pass  # for a reason like the tap's, or a worse one
         _refuse(session, "%s" % error)
+
+
+def _back_end(session):
+    """1: the portable back end is asked for; -1: the tap; 0: whichever works."""
+    asked = 0
+    try:
+        with open(os.path.join(session, "options")) as lines:
+            for line in lines:
+                key, _, value = line.partition(" ")
+                if key == "portable":
+                    asked = int(value)
+    except (OSError, ValueError):
+        pass
+    return asked
+
+
+def _may_have_tap():
+    return sys.implementation.name == "cpython" and sys.version_info >= (3, 11)
+
+
+def _portable():
+    """The portable back end: of our own giltrace, where this Python has none installed."""
+    root = os.path.abspath(__file__)
+    for _ in range(4):
+        root = os.path.dirname(root)
+    # Last, because it may be a folder full of packages for another Python.
+    sys.path.append(root)
+    try:
+        from giltrace.runtime import portable
+    finally:
+        if sys.path[-1] == root:
+            sys.path.pop()
+    return portable
 
 
 def _step_aside():

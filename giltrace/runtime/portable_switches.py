@@ -1,0 +1,358 @@
+"""Who holds the GIL, inferred in the profile functions of all threads; see `portable`.
+
+The interpreter may switch threads within these functions as anywhere else. What they share is
+written by one thread at a time, which has the claim (`Switches._claimed`); a thread that does not
+get it goes on without, and is noticed at its next call. Nobody ever waits.
+
+No syntax, and nothing from the standard library, beyond Python 3.9.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import struct
+import sys
+import threading
+import time
+from types import FrameType
+
+from giltrace.runtime import (
+    options,
+    portable_log,
+    portable_names,
+    portable_ring,
+    portable_threads,
+)
+from giltrace.runtime.portable_threads import Thread
+
+TYPE_CHECKING = False  # type checkers take it for true; the typing module is not worth its price
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+# No call that took less has blocked for certain.
+_LONG_NS = 50_000
+# Who waits for the GIL computes a little, too; and whoever had it, had some of the time.
+_LEAST_RUN_NS = 50_000
+_LEAST_RUN_SHARE = 4
+# How often to look at what changes seldom.
+_LOOK_NS = 50_000_000
+_LOOK_FAR_NS = 1_000_000_000
+
+_MODULES = (portable_log, portable_names, portable_ring, portable_threads)
+_OUR_GLOBALS = frozenset(map(id, (globals(), *map(vars, _MODULES))))
+_OUR_ERRORS = (
+    *(AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
+    struct.error,
+)
+
+
+class Switches:
+    """The recording of one process.
+
+    Attributes:
+        current: the thread that was seen last; None before the beginning and after the end.
+    """
+
+    def __init__(self, session: str, asked: dict[str, int], about: bytes, size: int) -> None:
+        """Make the ring.
+
+        Args:
+            session: the folder for it.
+            asked: the options in there.
+            about: facts about this process, as JSON.
+            size: of the ring in bytes.
+
+        Raises:
+            OSError: see `portable_ring.Ring`.
+        """
+        now = time.monotonic_ns()
+        self._pid = os.getpid()
+        # Unique also when this process has been recorded before it became another program.
+        path = os.path.join(session, f"{self._pid}.{now}.portable")
+        self._ring = portable_ring.Ring(path, about, now, size)
+        self._log = portable_log.Log(self._ring, asked.get("stacks", 1))
+        self._recorder = asked.get("recorder", 0)
+        self._calls = asked.get("calls", 1) > 0
+        self._numbers = itertools.count()
+        self._wanting: list[Thread] = []
+        self._claimed: dict[int, object] = {}
+        self._due = now + _LOOK_NS
+        self._due_far = now
+        self._first = self._profile_new_thread()
+        self.current: Thread | None = None
+
+    # ------------------------------------------------------------------ profile functions
+
+    def begin(self) -> None:
+        """Record this thread, which holds the GIL, and those that `threading` will start."""
+        self._main = me = self._meet()
+        self._log.begin(me.index, me.since)
+        self.current = me
+        threading.setprofile(self._first)
+        sys.setprofile(self._profile(me))
+
+    def _profile_new_thread(self) -> Callable[..., None]:
+        def giltrace_thread(frame: FrameType, event: str, arg: object) -> None:
+            if self.current is None:
+                _vacate()
+                return
+            profile = self._profile(self._meet())
+            sys.setprofile(profile)
+            profile(frame, event, arg)
+
+        return giltrace_thread
+
+    def _profile(self, me: Thread) -> Callable[..., None]:
+        # Called at each call and each return in this thread: what can be done elsewhere, is.
+        clock = time.monotonic_ns
+
+        def giltrace_profile(frame: FrameType, event: str, arg: object) -> None:
+            if self.current is not me:
+                self._exclusively(me, self._switch)
+            if event == "call":
+                me.call = None
+            elif event == "c_call":
+                me.since = now = clock()
+                me.call = arg
+                if now >= self._due:
+                    self._exclusively(me, self._look_after)
+            elif event != "return":
+                now = clock()
+                if now - me.since >= _LONG_NS and me.call is not None:
+                    self._exclusively(me, self._come_back, frame)
+                me.since = now
+                me.call = None
+
+        giltrace_profile.thread = me  # type: ignore[attr-defined]
+        return giltrace_profile
+
+    # ------------------------------------------------------------------ what is inferred
+
+    def _switch(self, me: Thread) -> None:
+        """``me`` runs, and another thread was seen last: the GIL has been handed over."""
+        other = self.current
+        if other is None:
+            _vacate()
+            return
+        if other is me:
+            return
+        now = time.monotonic_ns()
+        frames = sys._current_frames()
+        frame = frames.get(other.ident)
+        if frame is None:
+            # It has ended. The last that it called belongs to `threading`, to say so.
+            self._hand_over(other, None, me, now, frames)
+        elif id(frame.f_globals) in _OUR_GLOBALS or other.call is None:
+            # Inside these functions it can only have been made to let go, as outside of them.
+            self._log.hand_over(other.index, _outside(frame), now, me.index, now)
+            self._want(other)
+        else:
+            self._hand_over(other, frame, me, now, frames)
+        if me.wants:
+            me.wants = False
+            self._wanting.remove(me)
+        me.since, me.call = now, None
+        self.current = me
+        if now - me.told_ns >= _LOOK_NS:
+            self._tell(me, now)
+
+    def _come_back(self, me: Thread, frame: FrameType) -> None:
+        """A call took long, with nobody else in sight: it has let go if it is one that blocks."""
+        if self.current is not me or me.call is None:
+            return
+        now = time.monotonic_ns()
+        long_ns = self._log.names.long_ns(me.call)
+        if long_ns and now - me.since >= long_ns:
+            frames = sys._current_frames() if self._wanting else {}
+            self._hand_over(me, frame, me, now, frames)
+
+    def _hand_over(
+        self,
+        one: Thread,
+        frame: FrameType | None,
+        me: Thread,
+        now: int,
+        frames: dict[int, FrameType],
+    ) -> None:
+        """``one`` let go by itself, in its last call or after it; ``me`` has the GIL now."""
+        released, call = one.since, 0
+        if frame is not None and self._calls and one.call is not None:
+            call = self._log.names.call(one.call)
+        acquired = now
+        if me.wants:
+            # It has taken the GIL as soon as it was free, and computed until now.
+            acquired = max(released, now - me.ran_ns())
+        elif self._wanting:
+            between = self._who_ran(now - released)
+            if between is not None:
+                self._log.hand_over(one.index, frame, released, between.index, released, call=call)
+                one, frame, released, call = between, frames.get(between.ident), now, 0
+        self._log.hand_over(one.index, _outside(frame), released, me.index, acquired, call=call)
+
+    def _want(self, thread: Thread) -> None:
+        """It was made to let go."""
+        thread.ran_ns()
+        thread.wants = True
+        self._wanting.append(thread)
+
+    def _who_ran(self, gap: int) -> Thread | None:
+        """Who had the GIL all the while without calling a thing: it must have computed."""
+        found, most = None, max(_LEAST_RUN_NS, gap // _LEAST_RUN_SHARE)
+        for thread in self._wanting[:]:
+            ran = thread.ran_ns()
+            if ran < 0:
+                self._wanting.remove(thread)
+            elif ran >= most:
+                found, most = thread, ran
+        return found
+
+    # ------------------------------------------------------------------ one at a time
+
+    def _exclusively(self, me: Thread, action: Callable[..., None], *args: object) -> None:
+        """Do something that writes, unless another thread is in the middle of that."""
+        if os.getpid() != self._pid:
+            return  # the child of a fork that has not come to `abandon`: all this is its parent's
+        try:
+            # A dictionary does this at one stroke. If an exception kept a thread from giving its
+            # claim back, it still has it the next time.
+            if self._claimed.setdefault(0, me) is me:
+                action(me, *args)
+        except Exception as error:
+            # Signal handlers of the target run in here, too, and may raise.
+            if not _is_own(error):
+                raise
+            self._fail(error)
+        finally:
+            if self._claimed.get(0) is me:
+                self._claimed.clear()
+
+    # ------------------------------------------------------------------ beside the events
+
+    def _meet(self) -> Thread:
+        """This thread, seen for the first time."""
+        now = time.monotonic_ns()
+        me = Thread(next(self._numbers), now)
+        self._tell(me, now)
+        return me
+
+    def _tell(self, me: Thread, now: int) -> None:
+        """Tell the name of this thread, unless it was told."""
+        me.told_ns = now
+        name = me.name()
+        if name != me.told:
+            me.told = name
+            self._log.thread(me.index, me.tid, now, name)
+
+    def _look_after(self, me: Thread) -> None:
+        """Now and then: whether to go on, and what else there is to say."""
+        if self.current is None:
+            return
+        now = time.monotonic_ns()
+        self._due = now + _LOOK_NS
+        if self._ring.is_off() or not options.is_alive(self._recorder):
+            self._end(me)
+        elif now >= self._due_far:
+            self._due_far = now + _LOOK_FAR_NS
+            self._look_for_strangers()
+
+    def _look_for_strangers(self) -> None:
+        hook = getattr(threading, "_profile_hook", None)
+        if hook is not self._first:
+            self._log.note(
+                f"{_taken_by(hook)} the profile function for new threads (threading.setprofile): "
+                "what threads do that were started since then is not seen"
+            )
+        if portable_threads.strangers(sys._current_frames()):
+            self._log.note(
+                "some threads were not started by the threading module: what they do is not seen"
+            )
+
+    # ------------------------------------------------------------------ the end
+
+    def stop(self) -> None:
+        """End the recording, and take the profile functions back."""
+        profile = sys.getprofile()
+        if is_ours(profile):
+            sys.setprofile(None)  # or this very function would be seen, too
+        me = self._main
+        if threading.get_ident() != me.ident:
+            me = getattr(profile, "thread", None) or self._meet()
+        self._exclusively(me, self._stop, profile)
+
+    def abandon(self) -> None:
+        """In the child of a fork: forget about the recording, which is the parent's."""
+        self.current = None
+        self._restore()
+        self._ring.close()
+
+    def _stop(self, me: Thread, profile: object) -> None:
+        # PyPy itself empties the slot at the end of the program.
+        if not is_ours(profile) and (profile is not None or sys.implementation.name != "pypy"):
+            self._log.note(
+                f"{_taken_by(profile)} the profile function (sys.setprofile) of {me.told}: "
+                "what that thread did since then is not seen"
+            )
+        if self.current is not None:
+            self._switch(me)
+            self._end(me)
+
+    def _end(self, holder: Thread) -> None:
+        self.current = None
+        self._log.end(holder.index, time.monotonic_ns())
+        self._restore()
+        self._ring.close()
+
+    def _restore(self) -> None:
+        """Take back what is not of one thread alone. Other threads do so at their next call."""
+        if getattr(threading, "_profile_hook", None) is self._first:
+            threading.setprofile(None)
+        _vacate()
+
+    def _fail(self, error: Exception) -> None:
+        """Give up, and say so if there is a way to."""
+        holder, self.current = self.current, None
+        try:
+            self._log.note(f"the recording of this process has failed: {error!r}")
+            if holder is not None:
+                self._end(holder)
+        except _OUR_ERRORS:
+            pass
+
+
+def is_ours(function: object) -> bool:
+    """Whether a profile function belongs to a recording."""
+    return getattr(function, "__globals__", None) is globals()
+
+
+def describe(function: Any) -> str:
+    """Who a profile function belongs to, as ``module.name``."""
+    named = function if hasattr(function, "__qualname__") else type(function)
+    return f"{named.__module__}.{named.__qualname__}"
+
+
+def _taken_by(function: object) -> str:
+    return "something has taken away" if function is None else f"{describe(function)} has taken"
+
+
+def _vacate() -> None:
+    """Empty this thread's profile slot, if it is ours."""
+    if is_ours(sys.getprofile()):
+        sys.setprofile(None)
+
+
+def _is_own(error: BaseException) -> bool:
+    """Whether an error arose here, and not in a signal handler that ran meanwhile."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    here = trace is not None and id(trace.tb_frame.f_globals) in _OUR_GLOBALS
+    return here and isinstance(error, _OUR_ERRORS)
+
+
+def _outside(frame: FrameType | None) -> FrameType | None:
+    """The innermost frame that is not one of ours."""
+    while frame is not None and id(frame.f_globals) in _OUR_GLOBALS:
+        frame = frame.f_back
+    return frame

@@ -1,0 +1,94 @@
+"""Recording programs through the portable back end, without the command line."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from giltrace.capture import Capture, CaptureWriter, read
+from giltrace.capture.records import SessionInfo
+from giltrace.model import Trace, build
+from giltrace.record.collector import Collector
+from giltrace.record.session import Refusal, Session, without_session
+from giltrace.record.settings import Settings
+
+PYPY = shutil.which("pypy3")
+
+interpreters = pytest.mark.parametrize(
+    "python",
+    [
+        pytest.param(sys.executable, id="cpython"),
+        pytest.param(
+            PYPY, id="pypy", marks=pytest.mark.skipif(PYPY is None, reason="there is no pypy3")
+        ),
+    ],
+)
+
+
+@dataclass
+class Recorded:
+    """A recording and how it went.
+
+    Attributes:
+        code: the exit status of the program; negative: the signal.
+        out, err: what it wrote.
+        left: files in the session's folder at the end, but for the options.
+    """
+
+    code: int
+    out: str
+    err: str
+    capture: Capture
+    refusals: list[Refusal]
+    left: list[str]
+
+    @property
+    def trace(self) -> Trace:
+        """The model of it, made anew."""
+        return build(self.capture)
+
+
+def record(
+    folder: Path,
+    *command: str,
+    settings: Settings | None = None,
+    env: dict[str, str] | None = None,
+) -> Recorded:
+    """Run a command to its end, recorded through the portable back end unless told otherwise.
+
+    Its Python does not find giltrace by itself, unless it is installed there.
+    """
+    output = folder / "out.giltrace"
+    with Session(settings or Settings(backend="portable")) as session, output.open("wb") as file:
+        writer = CaptureWriter(file, SessionInfo("0", list(command), 0, 0))
+        collector = Collector(session, writer)
+        base = {**without_session(os.environ), **(env or {})}
+        with (
+            (folder / "out").open("w+") as out,
+            (folder / "err").open("w+") as err,
+            subprocess.Popen(
+                command, stdout=out, stderr=err, env=session.environment(base), cwd=folder
+            ) as process,
+        ):
+            while process.poll() is None:
+                pause = collector.poll()
+                try:
+                    process.wait(pause)
+                except subprocess.TimeoutExpired:
+                    pass
+            collector.finish(process.returncode, None, "")
+        left = sorted({path.name for path in session.path.iterdir()} - {"options"})
+    return Recorded(
+        process.returncode,
+        (folder / "out").read_text(),
+        (folder / "err").read_text(),
+        read(output),
+        collector.refusals,
+        left,
+    )
