@@ -42,11 +42,11 @@ def run() -> Iterator[tuple[str, str, str]]:
                 events, share = _facts(output)
                 shares.append(share)
                 sizes.append(output.stat().st_size / events)
-    for level, ratios in slower.items():
+    for name, ratios in slower.items():
         yield (
-            f"demo server at full speed, {level}: slow-down",
+            f"demo server at full speed, {name}: slow-down",
             f"{_median(ratios):.3f}",
-            _AIMS.get(level, ""),
+            _AIMS.get(name, ""),
         )
     yield "  recorder's share of one core", f"{_median(shares):.1%}", ""
     yield "  capture, bytes per event", f"{_median(sizes):.1f}", "<= 16"
