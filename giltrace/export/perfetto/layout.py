@@ -94,10 +94,13 @@ class Layout:
 
     def _gil(self, gil: Gil, label: str) -> Iterator[TrackDescriptor]:
         tracks = self.gils[gil.index]
+        inferred = self._trace.processes[gil.process].inferred
         yield TrackDescriptor(
             uuid=tracks.group,
             name=label,
-            description="Who holds this GIL, and who wants it.",
+            description="Who seems to hold this GIL, as inferred from function calls."
+            if inferred
+            else "Who holds this GIL, and who wants it.",
             child_ordering=TrackDescriptor.EXPLICIT,
             sibling_order_rank=gil.index,
         )
@@ -112,7 +115,8 @@ class Layout:
                 "",
             ),
         )
-        for rank, (uuid, name, description, unit) in enumerate(children):
+        # An empty track of waiters would say that there were none.
+        for rank, (uuid, name, description, unit) in enumerate(children[: 2 if inferred else None]):
             track = TrackDescriptor(
                 uuid=uuid,
                 parent_uuid=tracks.group,
