@@ -17,6 +17,9 @@ from tests.support import recorder
 from tests.support.portable import PYPY, Recorded, interpreters, record
 from tests.support.python import TREE, environment, run_python
 
+# Its programs import giltrace from the checkout.
+pytestmark = pytest.mark.repo
+
 PING_PONG = """
 import socket, threading
 ROUNDS = 300
@@ -416,29 +419,15 @@ def test_after_the_tap_has_refused(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(PYPY is None, reason="there is no pypy3")
 def test_the_command_line_records_pypy(tmp_path: Path) -> None:
-    """`giltrace record pypy3 …` needs no option, and says that hand-offs are inferred."""
+    """`giltrace record pypy3 …` says that hand-offs are inferred, once one has asked for that."""
     output = tmp_path / "out.giltrace"
     script = program(tmp_path, PING_PONG)
-    done = recorder.record(output, "pypy3", script, options=())
+    refused = recorder.record(output, "pypy3", script, options=())
+    assert refused.returncode == 1 and "--backend portable" in refused.stderr
+    done = recorder.record(output, "pypy3", script, options=("--backend", "portable"))
     assert done.returncode == 0, done.stderr
     assert "inferred" in done.stderr
     assert read(output).processes[0].implementation == "pypy"
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(PYPY is None, reason="there is no pypy3")
-def test_a_scenario_on_pypy(tmp_path: Path) -> None:
-    """The blocking server of the scenarios beside a CPU thread: threads, lines and calls."""
-    assert PYPY is not None
-    leg = ("-m", "giltrace.scenarios.leg", "blocking", "--load", "1", "--requests", "50")
-    done = record(tmp_path, PYPY, *leg, env={"PYTHONPATH": str(TREE)})
-    ended_well(done)
-    trace = done.trace
-    only_what_can_be_seen(trace)
-    assert "spin" in {place.qualname for place in trace.places}
-    assert "_socket.socket.recv_into" in {call.name for call in trace.calls} or (
-        "_socket.socket.recv" in {call.name for call in trace.calls}
-    )
 
 
 def test_causes_are_not_claimed(tmp_path: Path) -> None:
