@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 
-from tests.bench import calls, cycle, portable, program, reading, server
+from tests.bench import calls, cycle, portable, program, reading, server, whatif
 
 BENCHES = {
     "cycle": cycle.run,
@@ -14,6 +14,7 @@ BENCHES = {
     "server": server.run,
     "portable": portable.run,
     "reading": reading.run,
+    "whatif": whatif.run,
 }
 
 
