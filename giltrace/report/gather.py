@@ -19,7 +19,7 @@ from giltrace.model import Cause, Process, Trace
 from giltrace.model.tables import I4, I8, Spans
 from giltrace.report.endings import endings
 from giltrace.report.facts import Endings, Facts, Holder, LongHold, Meaning, Waiter
-from giltrace.report.labels import Labels
+from giltrace.wording.labels import Labels
 
 _FEW: Final = 3
 """Fewer waits than this make no pattern."""

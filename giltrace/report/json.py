@@ -12,7 +12,7 @@ from giltrace.analysis.calls import CallRow
 from giltrace.analysis.calls import table as call_table
 from giltrace.analysis.summary import GilSummary, ThreadSummary, summarise
 from giltrace.model import Place, Process, Trace
-from giltrace.report.labels import Labels
+from giltrace.wording.labels import Labels
 
 _PLACES: Final = 3
 # What nobody knows where hand-offs are inferred. Zero would be a claim.

@@ -10,9 +10,9 @@ from giltrace.analysis.calls import CallRow, Source
 from giltrace.analysis.summary import ThreadSummary
 from giltrace.model.calls import OffKind
 from giltrace.model.text import printable
-from giltrace.report.human import count, duration
-from giltrace.report.labels import Labels
 from giltrace.report.tables import Column, Table
+from giltrace.wording.human import count, duration
+from giltrace.wording.labels import Labels
 
 CALL_LIMIT: Final = 40
 _DESCRIPTOR_LIMIT: Final = 48

@@ -20,10 +20,10 @@ from giltrace.model.text import printable
 from giltrace.report import offgil, tables
 from giltrace.report.endings import endings
 from giltrace.report.gather import gather
-from giltrace.report.human import count, duration, share
-from giltrace.report.labels import Labels
 from giltrace.report.tables import Column
 from giltrace.report.words import paragraph
+from giltrace.wording.human import count, duration, share
+from giltrace.wording.labels import Labels
 
 _READABLE: Final = 100
 """Prose in longer lines is hard to read, however wide the terminal is."""

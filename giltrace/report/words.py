@@ -11,7 +11,7 @@ from typing import Final
 from giltrace.model import Trace
 from giltrace.model.text import printable
 from giltrace.report.facts import Endings, Facts, Meaning, Waiter
-from giltrace.report.human import count, duration, share, times
+from giltrace.wording.human import count, duration, share, times
 
 _NOTES: Final = 5
 _NOTE_LIMIT: Final = 300
@@ -21,7 +21,7 @@ def explain(trace: Trace) -> str:
     """The paragraph about ``trace``: plain text, one line, thread names in backticks."""
     from giltrace.analysis import blame, summary
     from giltrace.report.gather import gather
-    from giltrace.report.labels import Labels
+    from giltrace.wording.labels import Labels
 
     rows = blame.table(trace)
     return paragraph(gather(trace, summary.summarise(trace), rows, Labels(trace)))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from giltrace.report.human import count, duration, share, times
+from giltrace.wording.human import count, duration, share, times
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Numbers, threads and places as a person reads them: the same in every view."""
