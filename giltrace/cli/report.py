@@ -19,23 +19,35 @@ _ROWS: Final = 10
     "--top",
     type=click.IntRange(min=1),
     metavar="N",
-    help="Rows of each table, and of blame in JSON.  [default: 10, and all in JSON]",
+    help="Rows of each table.  [default: 10, and all in JSON]",
+)
+@click.option(
+    "--think-ms",
+    type=click.FloatRange(min=0),
+    metavar="MS",
+    help="How long clients take from a reply to their next request, for predictions. "
+    "[default: as far as the recording shows it]",
 )
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead, times in ns.")
-def report(capture: Path, top: int | None, as_json: bool) -> None:
-    """Explain CAPTURE: who held the GIL, who waited for it, for how long and at which line.
+def report(capture: Path, top: int | None, think_ms: float | None, as_json: bool) -> None:
+    """Explain CAPTURE: what is the matter with the GIL, why, what it costs and what to do.
 
-    First one paragraph in words; then the threads, the worst waits, and who waited for whom.
+    First in words, with what remedies are predicted to gain; then in numbers: the threads, the
+    worst waits, who waited for whom at which line, and in which calls threads were off the GIL.
     """
     from giltrace.model import load
 
     trace = load(capture)
+    think_ns = None if think_ms is None else round(think_ms * 1e6)
     if as_json:
         from giltrace.report import json
 
-        output.write(json.render(trace, top=top))
+        output.write(json.render(trace, top=top, think_ns=think_ns))
         return
     from giltrace.report import terminal
 
     colour = output.coloured(sys.stdout)
-    output.write(terminal.render(trace, top=top or _ROWS, width=output.width(), colour=colour))
+    text = terminal.render(
+        trace, top=top or _ROWS, width=output.width(), colour=colour, think_ns=think_ns
+    )
+    output.write(text)

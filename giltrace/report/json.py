@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import Any, Final
 
-from giltrace.analysis.activity import Activity, activities
-from giltrace.analysis.blame import BlameRow, table
+from giltrace.analysis.activity import Activity
+from giltrace.analysis.blame import BlameRow
 from giltrace.analysis.calls import CallRow
-from giltrace.analysis.calls import table as call_table
-from giltrace.analysis.summary import GilSummary, ThreadSummary, summarise
+from giltrace.analysis.stacks import StackRow
+from giltrace.analysis.summary import GilSummary, ThreadSummary
 from giltrace.model import Place, Process, Trace
+from giltrace.report import json_findings
+from giltrace.report.text import unicode
 from giltrace.wording.labels import Labels
+from giltrace.wording.results import Results
 
 _PLACES: Final = 3
 # What nobody knows where hand-offs are inferred. Zero would be a claim.
@@ -22,15 +24,16 @@ _UNSEEN_OF_GIL: Final = dict.fromkeys(
 _UNSEEN_OF_THREAD: Final = dict.fromkeys(
     ("wait_ns", "waits", "wait_p50_ns", "wait_p99_ns", "wait_max_ns", "forced_out")
 )
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def render(trace: Trace, *, top: int | None = None) -> str:
+def render(trace: Trace, *, top: int | None = None, think_ns: int | None = None) -> str:
     """The object of `as_object` as ASCII text that ends with a line feed."""
-    return json.dumps(as_object(trace, top=top), indent=2) + "\n"
+    return json.dumps(as_object(trace, top=top, think_ns=think_ns), indent=2) + "\n"
 
 
-def as_object(trace: Trace, *, top: int | None = None) -> dict[str, Any]:
+def as_object(
+    trace: Trace, *, top: int | None = None, think_ns: int | None = None
+) -> dict[str, Any]:
     """The report as what `json.dumps` takes.
 
     All times are integer nanoseconds; ``utilisation`` and ``contention`` go from 0 to 1. What is
@@ -39,19 +42,23 @@ def as_object(trace: Trace, *, top: int | None = None) -> dict[str, Any]:
 
     Args:
         trace: what to report.
-        top: rows of ``blame`` and of ``blocking_calls`` at most; None for all.
+        top: rows of ``blame``, ``blocking_calls`` and ``stacks`` at most; None for all.
+        think_ns: how long the outside world takes to answer, if that is known.
     """
-    summary = summarise(trace)
-    labels = Labels(trace)
+    results = Results(trace, think_ns=think_ns)
+    summary, labels = results.summary, results.labels
     return {
         "capture": _capture(trace),
+        "findings": json_findings.findings(results),
+        "predictions": json_findings.predictions(results),
         "gils": [_gil(one, trace) for one in summary.gils],
         "threads": [
             _thread(one, activity, trace, labels)
-            for one, activity in zip(summary.threads, activities(trace), strict=True)
+            for one, activity in zip(summary.threads, results.activities, strict=True)
         ],
-        "blocking_calls": [_call(row, trace, labels) for row in call_table(trace)[:top]],
-        "blame": [_blame(row, trace, labels) for row in table(trace)[:top]],
+        "blocking_calls": [_call(row, trace, labels) for row in results.calls[:top]],
+        "blame": [_blame(row, trace, labels) for row in results.blame[:top]],
+        "stacks": [_stack(row, trace, labels) for row in results.stacks[:top]],
     }
 
 
@@ -60,14 +67,14 @@ def _capture(trace: Trace) -> dict[str, Any]:
     first = trace.processes[0] if trace.processes else None
     end = trace.end
     return {
-        "giltrace": text(trace.session.giltrace),
-        "argv": [text(word) for word in trace.session.argv],
-        "host": text(trace.session.host),
-        "platform": text(trace.session.platform),
+        "giltrace": unicode(trace.session.giltrace),
+        "argv": [unicode(word) for word in trace.session.argv],
+        "host": unicode(trace.session.host),
+        "platform": unicode(trace.session.platform),
         "started_unix_ns": trace.session.started_unix_ns,
-        "python": text(first.python) if first else None,
-        "implementation": text(first.implementation) if first else None,
-        "backend": text(first.backend) if first else None,
+        "python": unicode(first.python) if first else None,
+        "implementation": unicode(first.implementation) if first else None,
+        "backend": unicode(first.backend) if first else None,
         "gil_enabled": first.gil_enabled if first else None,
         "switch_interval_ns": first.switch_interval_ns if first else None,
         "start_ns": trace.start_ns,
@@ -76,7 +83,7 @@ def _capture(trace: Trace) -> dict[str, Any]:
         "complete": end is not None and not trace.loss.bytes_skipped,
         "exit_code": end.exit_code if end else None,
         "signal": end.signal if end else None,
-        "notes": [text(note) for note in trace.notes],
+        "notes": [unicode(note) for note in trace.notes],
         "processes": [_process(process) for process in trace.processes],
     }
 
@@ -85,11 +92,11 @@ def _process(process: Process) -> dict[str, Any]:
     return {
         "pid": process.pid,
         "ppid": process.ppid,
-        "argv": [text(word) for word in process.argv],
-        "executable": text(process.executable),
-        "python": text(process.python),
-        "implementation": text(process.implementation),
-        "backend": text(process.backend),
+        "argv": [unicode(word) for word in process.argv],
+        "executable": unicode(process.executable),
+        "python": unicode(process.python),
+        "implementation": unicode(process.implementation),
+        "backend": unicode(process.backend),
         "inferred": process.inferred,
         "gil_enabled": process.gil_enabled,
         "start_ns": process.start_ns,
@@ -132,7 +139,7 @@ def _thread(one: ThreadSummary, activity: Activity, trace: Trace, labels: Labels
         "pid": process.pid,
         "tid": thread.tid,
         "inferred": process.inferred,
-        "name": text(thread.name),
+        "name": unicode(thread.name),
         "label": labels.thread(one.thread),
         "start_ns": thread.start_ns,
         "end_ns": thread.end_ns,
@@ -162,7 +169,7 @@ def _call(row: CallRow, trace: Trace, labels: Labels) -> dict[str, Any]:
         "pid": trace.processes[thread.process].pid,
         "tid": thread.tid,
         "thread": labels.thread(row.thread),
-        "call": text(row.call) or None,
+        "call": unicode(row.call) or None,
         "named_by": row.source.value,
         "kind": row.kind.name.lower(),
         "count": row.count,
@@ -171,7 +178,7 @@ def _call(row: CallRow, trace: Trace, labels: Labels) -> dict[str, Any]:
         "waits": row.waits,
         "wait_after_ns": row.wait_after_ns,
         "where": [labels.place(place) for place in row.places[:_PLACES]],
-        "descriptors": [text(what) for what in row.descriptors],
+        "descriptors": [unicode(what) for what in row.descriptors],
     }
 
 
@@ -186,19 +193,25 @@ def _blame(row: BlameRow, trace: Trace, labels: Labels) -> dict[str, Any]:
         "holder": None if row.holder is None else labels.thread(row.holder),
         "holder_tid": holder.tid if holder else None,
         "where": labels.place(row.place) or None,
-        "filename": text(place.filename) if place else None,
+        "filename": unicode(place.filename) if place else None,
         "line": place.line if place else None,
-        "qualname": text(place.qualname) if place else None,
-        "call": text(trace.calls[row.call].label) or None,
+        "qualname": unicode(place.qualname) if place else None,
+        "call": unicode(trace.calls[row.call].label) or None,
         "expression": (trace.expressions.of(place).text or None) if place else None,
         "wait_ns": row.wait_ns,
         "waits": row.waits,
     }
 
 
-def text(raw: str) -> str:
-    """``raw`` with what is no Unicode text replaced by U+FFFD.
-
-    JSON can escape a lone surrogate, but strict readers then refuse the whole document.
-    """
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", raw)
+def _stack(row: StackRow, trace: Trace, labels: Labels) -> dict[str, Any]:
+    thread = trace.threads[row.thread]
+    return {
+        "pid": trace.processes[thread.process].pid,
+        "tid": thread.tid,
+        "thread": labels.thread(row.thread),
+        "frames": [labels.place(place) for place in (row.place, *trace.stacks[row.stack])],
+        "holds": row.holds,
+        "hold_ns": row.hold_ns,
+        "blamed_ns": row.blamed_ns,
+        "wait_after_ns": row.wait_after_ns,
+    }

@@ -65,3 +65,53 @@ TWO_PROCESSES: Final = """
     worker: hold 0-1ms at app.py:5 in main
     io:     wait 0.5-1ms hold 1-2ms at server.py:41 in handle
 """
+
+HELD_IDLE: Final = """
+    C:  hold 0-9ms at x.py:3 in call cpu=0-1ms
+    io: wait 1-9ms hold 9-10ms at server.py:41 in handle
+"""
+
+UNSEEN: Final = """
+    io:  hold 0-1ms at s.py:1 call=_socket.socket.sendall
+    io:  wait 1.05-6.1ms request@6.05ms hold 6.1-7.1ms at s.py:2 call=_socket.socket.recv
+    io:  hold 7.11-8ms at s.py:1 call=_socket.socket.sendall
+    io:  wait 8.05-14.1ms request@14.05ms hold 14.1-15.1ms at s.py:2 call=_socket.socket.recv
+    io:  hold 15.11-16ms at s.py:1 call=_socket.socket.sendall
+    io:  wait 16.05-22.1ms request@22.05ms hold 22.1-23.1ms at s.py:2 call=_socket.socket.recv
+    io:  hold 23.11-24ms
+    cpu: hold 1.01-6.08ms at c.py:1 check
+    cpu: hold 8.01-14.08ms at c.py:1 check
+    cpu: hold 16.01-22.08ms at c.py:1 check
+    cpu: hold 25-30ms at c.py:1
+"""
+
+
+def starvation() -> str:
+    """Two threads take turns, short ones, while a third one waits through all of them."""
+    lines = ["io: wait 1-62ms request@6ms hold 62-63ms at s.py:4 in read"]
+    lines += [f"{'ab'[i % 2]}: hold {2 * i}-{2 * i + 2}ms at x.py:1 in f" for i in range(31)]
+    return "\n".join(lines)
+
+
+def ping_pong(times: int = 200) -> str:
+    """Two threads that wake each other up through a queue."""
+    call = "call=_queue.SimpleQueue.get"
+    lines = []
+    for t in range(0, 10 * times, 10):
+        lines += [
+            f"a: hold {t}-{t + 4}us at p.py:5 in ping {call}",
+            f"b: wait {t + 3}-{t + 5}us hold {t + 5}-{t + 9}us at p.py:9 in pong {call}",
+        ]
+    return "\n".join(lines)
+
+
+def needless(messages: int = 6) -> str:
+    """A convoy whose victim lets go in calls that are over at once."""
+    lines = []
+    for t in range(0, 6_000 * messages, 6_000):
+        lines += [
+            f"io:  hold {t}-{t + 100}us at s.py:4 in read call=_socket.socket.recv",
+            f"io:  wait {t + 150}-{t + 6000}us request@{t + 5150}us",
+            f"cpu: hold {t + 110}-{t + 6000}us at c.py:1 in spin check",
+        ]
+    return "\n".join([*lines, f"io: hold {6_000 * messages}-{6_000 * messages + 100}us"])

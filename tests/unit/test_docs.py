@@ -13,6 +13,8 @@ import click
 import pytest
 
 from giltrace.cli.main import COMMANDS, cli
+from giltrace.model import load
+from giltrace.report.terminal import render
 
 pytestmark = pytest.mark.repo
 
@@ -118,6 +120,16 @@ def test_examples_are_valid() -> None:
             if isinstance(value, str) and value not in choices:
                 wrong.append(f"{page}: {option.name} {value}")
     assert wrong == []
+
+
+def test_readme_shows_what_report_prints() -> None:
+    """The report in the README is how that of the sample begins."""
+    readme = (ROOT / "README.md").read_text()
+    (shown,) = (fence[3] for fence in FENCE.finditer(readme) if fence[2] == "text")
+    assert "`giltrace report sample_runs/blocking-1-spin.giltrace`" in readme
+    printed = render(load(ROOT / "sample_runs" / "blocking-1-spin.giltrace"))
+    assert printed.startswith(shown)
+    assert printed[len(shown) :].startswith("\nThreads\n")
 
 
 def test_make_targets_exist() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 
@@ -50,10 +51,7 @@ def test_the_terminal(trace: Trace) -> None:
     assert "The GIL seems to have been held 75 % of the time" in words
     assert "Who waited for it, and for how long, does not show in function calls." in words
     assert "Nobody ever waited" not in words
-    assert (
-        "GIL of process 100 (inferred): held 75 % of the time; 2 hand-offs; "
-        "waits, drop requests and causes cannot be seen"
-    ) in text
+    assert re.search(r"^process 100 \(inferred\) +75 % +- +2 +- +- +- +-$", text, re.MULTILINE)
 
 
 def test_json(trace: Trace) -> None:

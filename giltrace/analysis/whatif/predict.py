@@ -53,6 +53,8 @@ class Prediction:
         error: by which share of it a simulation of the recording itself misses ``recorded_ns``.
         outcome: all threads.
         notes: what whoever reads this has to be told, in sentences.
+        lower_bound: ``cycle_ns`` is the least that it can be: how long the outside world takes to
+            answer could not be seen, so it is taken to answer at once.
     """
 
     policy: Policy
@@ -71,6 +73,7 @@ class Prediction:
     error: float
     outcome: Outcome
     notes: tuple[str, ...] = ()
+    lower_bound: bool = False
 
 
 def remedies(
@@ -137,6 +140,7 @@ def _prediction(
         error=error,
         outcome=outcome,
         notes=load.notes if policy.gil else (*load.notes, _NO_GIL_NOTE),
+        lower_bound=load.unseen,
     )
 
 

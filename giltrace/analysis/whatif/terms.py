@@ -106,6 +106,8 @@ class Workload:
         hogs: the threads that do not let go by themselves within a switch interval, or else the
             one that holds most.
         notes: what whoever reads a prediction has to be told, in sentences.
+        unseen: how long the outside world takes to answer the victim cannot be seen: it is played
+            as if that took no time.
     """
 
     gil: int
@@ -117,6 +119,7 @@ class Workload:
     victim: int = -1
     hogs: tuple[int, ...] = ()
     notes: tuple[str, ...] = ()
+    unseen: bool = False
 
     @property
     def cycles(self) -> int:

@@ -53,7 +53,7 @@ def workload(trace: Trace, gil: int, *, think_ns: int | None = None) -> Workload
         share = (narrow[1] - narrow[0]) / max(1, end - start)
         notes.append(f"Only a window of {share:.0%} of the recording was played.")
         start, end = narrow
-    works = []
+    works, unseen = [], False
     for phases in everyone:
         receiving, sending = directions(trace, phases)
         work = _work(trace, races, phases, (start, end), interval_ns)
@@ -63,11 +63,21 @@ def workload(trace: Trace, gil: int, *, think_ns: int | None = None) -> Workload
         if phases.thread == victim:
             inside = (anchors > start) & (anchors <= end)
             work = replace(work, cycles=int(np.count_nonzero(inside)))
-            notes += [_HIDDEN] if hidden else []
+            unseen = hidden
         works.append(work)
     works.sort(key=lambda work: (work.start, work.thread != _holder(trace, gil, start)))
-    machine = timings(trace, gil, forced, asked, interval_ns)
-    return Workload(gil, interval_ns, start, end, tuple(works), machine, victim, hogs, tuple(notes))
+    return Workload(
+        gil=gil,
+        interval_ns=interval_ns,
+        start_ns=start,
+        end_ns=end,
+        works=tuple(works),
+        timings=timings(trace, gil, forced, asked, interval_ns),
+        victim=victim,
+        hogs=hogs,
+        notes=(*notes, *([_HIDDEN] if unseen else [])),
+        unseen=unseen,
+    )
 
 
 _HIDDEN: Final = (

@@ -11,6 +11,7 @@ from giltrace.analysis.whatif.predict import AS_RECORDED, automatic, predict, re
 from giltrace.analysis.whatif.terms import Luck, Policy, Race, Timings, Work, Workload
 from giltrace.analysis.whatif.work import workload
 from giltrace.model import Trace
+from tests.support import stories
 from tests.support.timeline import timeline
 
 US, MS = 1_000, 1_000_000
@@ -230,19 +231,7 @@ def test_what_threads_want_is_taken_from_the_trace() -> None:
 
 def test_what_was_there_before_anyone_looked_is_not_known() -> None:
     """If no receive ever waits only a bound is known of the outside world, and that is said."""
-    trace = timeline("""
-        io:  hold 0-1ms at s.py:1 call=_socket.socket.sendall
-        io:  wait 1.05-6.1ms request@6.05ms hold 6.1-7.1ms at s.py:2 call=_socket.socket.recv
-        io:  hold 7.11-8ms at s.py:1 call=_socket.socket.sendall
-        io:  wait 8.05-14.1ms request@14.05ms hold 14.1-15.1ms at s.py:2 call=_socket.socket.recv
-        io:  hold 15.11-16ms at s.py:1 call=_socket.socket.sendall
-        io:  wait 16.05-22.1ms request@22.05ms hold 22.1-23.1ms at s.py:2 call=_socket.socket.recv
-        io:  hold 23.11-24ms
-        cpu: hold 1.01-6.08ms at c.py:1 check
-        cpu: hold 8.01-14.08ms at c.py:1 check
-        cpu: hold 16.01-22.08ms at c.py:1 check
-        cpu: hold 25-30ms at c.py:1
-    """)
+    trace = timeline(stories.UNSEEN)
     found = workload(trace, 0)
     assert found.works[0].bound == [-1, 7_100 * US] * 2
     assert found.works[0].think == [-1, 0] * 2

@@ -6,14 +6,108 @@ import json
 
 from giltrace.report.json import as_object, render
 from tests.support import stories
+from tests.support.stories import UNSEEN
 from tests.support.timeline import timeline
 
 CONVOY = timeline(stories.convoy())
 
 
 def test_keys_of_the_object() -> None:
-    """The five parts, in this order."""
-    assert list(as_object(CONVOY)) == ["capture", "gils", "threads", "blocking_calls", "blame"]
+    """The parts, in this order: what is the matter comes before the numbers behind it."""
+    assert list(as_object(CONVOY)) == [
+        "capture", "findings", "predictions", "gils", "threads", "blocking_calls", "blame",
+        "stacks",
+    ]  # fmt: skip
+
+
+def test_finding() -> None:
+    """What is the matter: who, whom, how much, in words and as numbers."""
+    finding = as_object(CONVOY)["findings"][0]
+    main, spin = CONVOY.threads
+    expected = {
+        "kind": "convoy",
+        "pid": 100,
+        "interpreter": 0,
+        "confidence": 0.75,
+        "grounds": {
+            "cases": 3, "fitting_ns": 15_000_000, "of_ns": 15_000_000, "recorded": 1.0,
+        },
+        "threads": 1,
+        "waits": 3,
+        "lost_ns": 15_000_000,
+        "shared_ns": 0,
+        "max_ns": 5_000_000,
+        "interval_ns": 15_000_000,
+        "overdue_ns": 0,
+        "switch_interval_ns": 5_000_000,
+        "start_ns": 11_000_000,
+        "end_ns": 36_000_000,
+        "alternation": None,
+        "health": None,
+    }  # fmt: skip
+    assert {key: finding[key] for key in expected} == expected
+    assert list(finding["words"]) == ["title", "happened", "why", "cost", "todo", "evidence"]
+    assert finding["words"]["title"].startswith("Convoy: `MainThread` lost 15 ms")
+    (victim,), (hog,) = finding["victims"], finding["hogs"]
+    assert (victim["thread"], victim["tid"], victim["cycle"]) == ("MainThread", main.tid, None)
+    assert (hog["thread"], hog["tid"], hog["lost_ns"]) == ("Thread-1", spin.tid, 15_000_000)
+    assert hog["places"][0]["where"] == "load.py:12 in spin"
+    assert finding["calls"][0]["where"] == "server.py:41 in handle"
+    assert finding["evidence"][0] == {
+        "thread": "MainThread", "tid": main.tid, "start_ns": 11_000_000, "end_ns": 16_000_000,
+    }  # fmt: skip
+
+
+def test_predictions() -> None:
+    """The recording itself, played, and what each remedy would do to the victim's cycle."""
+    predictions = {one["policy"]: one for one in as_object(CONVOY)["predictions"]}
+    assert next(iter(predictions)) == "as recorded"
+    apart = predictions["computing in another process"]
+    expected = {
+        "pid": 100,
+        "interpreter": 0,
+        "remedy": "Thread-1 in another process",
+        "switch_interval_ns": None,
+        "victim": "MainThread",
+        "hogs": ["Thread-1"],
+        "cycles": 2,
+        "recorded_ns": 10_000_000,
+        "cycle_ns": 5_000_000,
+        "lower_bound": False,
+        "ratio": 0.5,
+        "wait_ns": 0,
+        "error": 0.0,
+    }
+    assert {key: apart[key] for key in expected} == expected
+    assert predictions["switch interval 0.5 ms"]["switch_interval_ns"] == 500_000
+
+
+def test_think_time_is_passed_on() -> None:
+    """Told how long clients think, a prediction is no lower bound any more."""
+    trace = timeline(UNSEEN)
+    assert {one["lower_bound"] for one in as_object(trace)["predictions"]} == {True}
+    told = as_object(trace, think_ns=1_000_000)
+    assert {one["lower_bound"] for one in told["predictions"]} == {False}
+
+
+def test_stacks() -> None:
+    """Callers, where they were recorded, innermost first."""
+    trace = timeline("""
+        cpu: hold 0-6ms at load.py:12 in spin from job.py:3 in run check
+        io:  wait 1-6ms request@6ms hold 6-7ms at wire.py:5 in read from app.py:40 in serve
+    """)
+    first = as_object(trace)["stacks"][0]
+    assert first == {
+        "pid": 100,
+        "tid": trace.threads[0].tid,
+        "thread": "cpu",
+        "frames": ["load.py:12 in spin", "job.py:3 in run"],
+        "holds": 1,
+        "hold_ns": 6_000_000,
+        "blamed_ns": 5_000_000,
+        "wait_after_ns": 0,
+    }
+    assert as_object(CONVOY)["stacks"] == []
 
 
 def test_capture() -> None:
@@ -141,7 +235,7 @@ def test_times_are_integers() -> None:
             for item in value:
                 check(item, key)
         elif key.endswith("_ns"):
-            assert type(value) is int, key
+            assert type(value) is int or value is None, key
 
     check(as_object(CONVOY), "")
 

@@ -6,22 +6,55 @@ import re
 
 import pytest
 
-from giltrace.report.terminal import render, render_words
+from giltrace.report.terminal import render
 from tests.support import stories
 from tests.support.timeline import timeline
 
 CONVOY = """\
 `app.py` was recorded for 46 ms on CPython 3.11.7, with 2 threads. The GIL was
 held 100 % of the time, mostly by `Thread-1`: 42 ms (91 % of the time) at
-load.py:12 in spin. `MainThread` waited 4 times for the GIL, 5 ms each time on
-average (20 ms in all, 43 % of the time; 5 ms at worst), and 100 % of that time
-the GIL was held by `Thread-1` at load.py:12 in spin. All of these waits ended
-because the holder was forced to let go (a waiter asks for that after 5 ms). One
-other thread waited 4 times as well, 4 ms in all. This is the convoy effect:
-`MainThread` needs the GIL only for moments, but whenever it has let go of it,
-`Thread-1` takes it and computes until it is made to hand it back, about one
-switch interval (5 ms) later. Move that computing to another process; a shorter
-switch interval (sys.setswitchinterval) makes each such wait shorter.
+load.py:12 in spin.
+
+Convoy: `MainThread` lost 15 ms (33 % of the time) behind `Thread-1`.
+What happened  `MainThread` let go of the GIL only for moments, in code at
+               server.py:41 in handle (3 times), but 3 times it took long to get
+               it back: 5 ms each time on average, 5 ms at worst.
+Why            Each time `Thread-1` had taken it and computed at load.py:12 in
+               spin. A thread that computes lets go when it is asked to, and a
+               waiter asks after one switch interval (5 ms): 100 % of the lost
+               time is that.
+What it cost   15 ms (33 % of the time).
+What to do     Move what `Thread-1` computes to another process (predicted: 5 ms
+               an iteration instead of 10 ms). Where that cannot be,
+               sys.setswitchinterval(0.0005) makes each wait shorter (predicted:
+               6 ms an iteration instead of 10 ms).
+Evidence       75 % sure: 3 waits from 11 ms to 36 ms, the longest at 11 ms.
+
+Contention: `MainThread` and `Thread-1` lost 9 ms (10 % of the time of each on
+average) waiting for each other.
+What happened  `MainThread` and `Thread-1` had to wait 5 times: 1.8 ms each time
+               on average, 5 ms at worst. None of the patterns that giltrace
+               knows explains these waits.
+Why            For 100 % of that time one of them held the GIL, `Thread-1` at
+               load.py:12 in spin.
+What it cost   9 ms (10 % of the time of each on average).
+What to do     The table of blame below has the lines that hold the GIL
+               meanwhile.
+Evidence       83 % sure: 5 waits from 1 ms to 37 ms, the longest at 1 ms.
+
+What would help: predicted for each of 2 iterations of MainThread
+remedy                            waits  takes  times as fast  Thread-1 computes
+────────────────────────────────────────────────────────────────────────────────
+as recorded                        5 ms  10 ms                              90 %
+switch interval 1 ms               1 ms   6 ms           1.7x               83 %
+switch interval 500 µs             1 ms   6 ms           1.7x               83 %
+priority for who lets go by           -   5 ms           2.0x               80 %
+itself
+Thread-1 in another process           -   5 ms           2.0x              100 %
+Python without a GIL                  -   5 ms           2.0x              100 %
+Played under its own rules, the recording is missed by 0 %. The ranges are those
+of luck in races for the GIL. In another process, and without a GIL, each thread
+is given a core of its own, and passing data costs nothing.
 
 Threads
 thread      holds   %  waits  waiting   p50   p99   max  off GIL  forced out
@@ -37,8 +70,11 @@ Thread-1    42 ms    4 ms        -      -     -       -        -          -
 MainThread   4 ms   20 ms        -      -     -       -    12 ms          -
 no room for: switching
 
-GIL of process 100: held 100 % of the time, awaited 52 %; 8 hand-offs; releases:
-4 forced, 4 voluntary, 0 unknown; 4 drop requests
+GILs, and how releases came about
+GIL of        held  awaited  hand-offs  forced  voluntary  drop requests
+────────────────────────────────────────────────────────────────────────
+process 100  100 %     52 %          8       4          4              4
+no room for: unknown
 
 Worst waits
 waiter      waited     at  while the GIL was held by        for  ended
@@ -60,6 +96,11 @@ no room for: each time
 """
 
 
+def prose(text: str) -> str:
+    """What stands before the first table."""
+    return text.partition("\nWhat would help")[0]
+
+
 def test_convoy_in_eighty_columns() -> None:
     """Words first, then the threads, the worst waits and the blame."""
     shown = render(timeline(stories.convoy()), top=2, width=80)
@@ -69,14 +110,15 @@ def test_convoy_in_eighty_columns() -> None:
 @pytest.mark.parametrize("width", [1, 20, 40, 80, 200])
 def test_prose_keeps_to_the_width(width: int) -> None:
     """No line of the words is longer than the terminal, nor longer than reads well."""
-    text = render_words(timeline(stories.convoy()), width=max(width, 1))
+    text = prose(render(timeline(stories.convoy()), width=width))
     assert max(map(len, text.splitlines())) <= min(width, 100)
 
 
 def test_a_number_stays_with_its_unit() -> None:
     """At no width a line begins with a unit."""
-    for width in range(20, 100):
-        text = render_words(timeline(stories.convoy()), width=width)
+    trace = timeline(stories.convoy())
+    for width in range(20, 100, 3):
+        text = prose(render(trace, width=width))
         assert not re.search(r"^(ms|%|s|µs)\b", text, re.MULTILINE)
 
 
@@ -110,6 +152,19 @@ def test_rows_left_out_are_counted() -> None:
     """A table that was cut says so."""
     lines = [f"t{n}: hold {10 * n}-{10 * n + 1}ms" for n in range(5)]
     assert "and 3 more threads (--top)\n" in render(timeline(*lines), top=2)
+
+
+def test_callers_where_they_were_recorded() -> None:
+    """A recording with deeper stacks says on whose behalf the GIL was held."""
+    text = render(
+        timeline("""
+            cpu: hold 0-6ms at load.py:12 in spin from job.py:3 in run from app.py:9 in main check
+            io:  wait 1-6ms request@6ms hold 6-7ms at wire.py:5 in read from app.py:40 in serve
+        """)
+    )
+    table = text.partition("Call stacks\n")[2].partition("\n\n")[0]
+    assert re.search(r"cpu +load\.py:12 in spin +6 ms +5 ms", table)
+    assert table.index("load.py:12") < table.index("job.py:3 in run") < table.index("app.py:9")
 
 
 def test_nothing_recorded_shows_words_only() -> None:
