@@ -6,7 +6,6 @@ No syntax, and nothing from the standard library, beyond Python 3.9.
 from __future__ import annotations
 
 import struct
-from types import FrameType
 
 from giltrace.runtime import portable_ring as ring
 from giltrace.runtime.portable_names import Names
@@ -27,15 +26,9 @@ class Log:
         names: numbers for code objects and C functions.
     """
 
-    def __init__(self, where: ring.Ring, stacks: int) -> None:
-        """Begin with the first tenure.
-
-        Args:
-            where: what to write to.
-            stacks: how many frames to record at each release.
-        """
+    def __init__(self, where: ring.Ring) -> None:
+        """Begin with the first tenure, to be written to a ring."""
         self._ring = where
-        self._stacks = stacks
         self._fresh: list[bytes] = []
         self._noted: set[str] = set()
         self._tenure = 0
@@ -51,27 +44,27 @@ class Log:
     def hand_over(
         self,
         one: int,
-        frame: FrameType | None,
+        place: list[int],
         released: int,
         other: int,
         acquired: int,
         *,
         call: int = 0,
     ) -> None:
-        """Thread ``one`` lets go, at ``frame`` if that is known and in ``call``, if it is in one.
+        """Thread ``one`` lets go, in ``call`` if it is in one, and ``other`` acquires.
 
-        ``other`` acquires.
+        ``place`` holds the frame words of where ``one`` is, the innermost first, if that is known.
         """
         self._tenure += 1
         acquire = ACQUIRE | self._tenure << 16
-        release = RELEASE | (self.names.word(frame) if frame is not None else _NOWHERE) << 16
+        release = RELEASE | (place[0] if place else _NOWHERE) << 16
         release |= call << 48
-        if self._stacks == 1 or frame is None:
+        if len(place) <= 1:
             head = (ring.SWITCH, _SWITCH.size, one, other)
             record = _SWITCH.pack(*head, released, release, acquired, acquire)
             lost = 1
         else:
-            callers = self._callers(frame.f_back)
+            callers = _callers(place[1:])
             events = [(released, release), *callers, (acquired, acquire)]
             record = ring.record(ring.SWITCH, ring.SWITCH_HEAD.pack(one, other) + _packed(events))
             lost = 1 + len(callers)
@@ -94,15 +87,6 @@ class Log:
         if sentence not in self._noted:
             self._noted.add(sentence)
             self._fresh.append(ring.record(ring.NOTE, sentence.encode("utf-8", "replace")))
-
-    def _callers(self, frame: FrameType | None) -> list[tuple[int, int]]:
-        """FRAME events for this frame and those further out, two to an event."""
-        words: list[int] = []
-        while frame is not None and len(words) < self._stacks - 1:
-            words.append(self.names.word(frame))
-            frame = frame.f_back
-        outer = [*words[1::2], 0]
-        return [(outer[at], FRAME | word << 16) for at, word in enumerate(words[::2])]
 
     def _write(self, thread: int, event: tuple[int, int]) -> None:
         """Write an event of a thread."""
@@ -131,6 +115,12 @@ class Log:
         self._lost[thread] = self._lost.get(thread, 0) + events
         self._lost_events += events
         self._ring.tell_lost(self._lost_events)
+
+
+def _callers(words: list[int]) -> list[tuple[int, int]]:
+    """FRAME events for these frames, two to an event."""
+    outer = [*words[1::2], 0]
+    return [(outer[at], FRAME | word << 16) for at, word in enumerate(words[::2])]
 
 
 def _packed(events: list[tuple[int, int]]) -> bytes:

@@ -118,13 +118,19 @@ class Names:
         self._numbers: dict[str, int] = {}
         self._blocking = blocking()
 
-    def word(self, frame: FrameType) -> int:
-        """``code:16 lasti:16`` of where a frame is."""
-        code = frame.f_code
+    def words(self, frame: FrameType | None, most: int) -> list[int]:
+        """`word` of a frame and of its callers, ``most`` in all."""
+        words: list[int] = []
+        while frame is not None and len(words) < most:
+            words.append(self.word(frame.f_code, max(frame.f_lasti, 0)))
+            frame = frame.f_back
+        return words
+
+    def word(self, code: CodeType, lasti: int) -> int:
+        """``code:16 lasti:16`` of an instruction, by its offset in bytes; -1: not known."""
         known = self._codes.get(id(code))
         number = known[0] if known is not None else self._add_code(code)
-        lasti = max(frame.f_lasti, 0) >> 1
-        return number | min(lasti, _LASTI_UNKNOWN) << 16
+        return number | (min(lasti >> 1, _LASTI_UNKNOWN) & _LASTI_UNKNOWN) << 16
 
     def call(self, function: Any) -> int:
         """The number of a C function, or 0."""

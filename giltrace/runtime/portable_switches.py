@@ -21,6 +21,7 @@ from giltrace.runtime import (
     options,
     portable_log,
     portable_names,
+    portable_places,
     portable_ring,
     portable_threads,
 )
@@ -35,12 +36,14 @@ if TYPE_CHECKING:
 _LONG_NS = 50_000
 # Who waits for the GIL computes a little, too; and whoever had it, had some of the time.
 _LEAST_RUN_NS = 50_000
-_LEAST_RUN_SHARE = 4
+_LEAST_RUN_SHARE = 10
 # How often to look at what changes seldom.
 _LOOK_NS = 50_000_000
 _LOOK_FAR_NS = 1_000_000_000
+# Coroutines of a C extension may enter functions and never leave them.
+_DEEPEST = 100_000
 
-_MODULES = (portable_log, portable_names, portable_ring, portable_threads)
+_MODULES = (portable_log, portable_names, portable_places, portable_ring, portable_threads)
 _OUR_GLOBALS = frozenset(map(id, (globals(), *map(vars, _MODULES))))
 _OUR_ERRORS = (
     *(AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
@@ -72,7 +75,9 @@ class Switches:
         # Unique also when this process has been recorded before it became another program.
         path = os.path.join(session, f"{self._pid}.{now}.portable")
         self._ring = portable_ring.Ring(path, about, now, size)
-        self._log = portable_log.Log(self._ring, asked.get("stacks", 1))
+        self._log = portable_log.Log(self._ring)
+        self._stacks = asked.get("stacks", 1)
+        self._places = portable_places.choose(self._log.names, self._stacks, _OUR_GLOBALS)
         self._recorder = asked.get("recorder", 0)
         self._calls = asked.get("calls", 1) > 0
         self._numbers = itertools.count()
@@ -105,6 +110,12 @@ class Switches:
         return giltrace_thread
 
     def _profile(self, me: Thread) -> Callable[..., None]:
+        make = self._profile_leaving if self._places.left_by_threads else self._profile_shown
+        profile = make(me)
+        profile.thread = me  # type: ignore[attr-defined]
+        return profile
+
+    def _profile_shown(self, me: Thread) -> Callable[..., None]:
         # Called at each call and each return in this thread: what can be done elsewhere, is.
         clock = time.monotonic_ns
 
@@ -125,7 +136,38 @@ class Switches:
                 me.since = now
                 me.call = None
 
-        giltrace_profile.thread = me  # type: ignore[attr-defined]
+        return giltrace_profile
+
+    def _profile_leaving(self, me: Thread) -> Callable[..., None]:
+        """The same for a thread that leaves word of where it is."""
+        clock = time.monotonic_ns
+        functions, stacks = me.functions, self._stacks
+
+        def giltrace_profile(frame: FrameType, event: str, arg: object) -> None:
+            if self.current is not me:
+                self._exclusively(me, self._switch)
+            if event == "call":
+                me.call = None
+                functions.append(frame.f_code)
+            elif event == "c_call":
+                me.since = now = clock()
+                if now >= self._due:
+                    self._exclusively(me, self._look_after)
+                me.at = frame.f_code, frame.f_lasti
+                if stacks > 1:
+                    me.callers = portable_threads.callers(frame, stacks - 1)
+                # Last: until then it can only be made to let go.
+                me.call = arg
+            elif event == "return":
+                if functions:
+                    functions.pop()
+            else:
+                now = clock()
+                if now - me.since >= _LONG_NS and me.call is not None:
+                    self._exclusively(me, self._come_back, frame)
+                me.since = now
+                me.call = None
+
         return giltrace_profile
 
     # ------------------------------------------------------------------ what is inferred
@@ -139,17 +181,16 @@ class Switches:
         if other is me:
             return
         now = time.monotonic_ns()
-        frames = sys._current_frames()
-        frame = frames.get(other.ident)
-        if frame is None:
-            # It has ended. The last that it called belongs to `threading`, to say so.
-            self._hand_over(other, None, me, now, frames)
-        elif id(frame.f_globals) in _OUR_GLOBALS or other.call is None:
-            # Inside these functions it can only have been made to let go, as outside of them.
-            self._log.hand_over(other.index, _outside(frame), now, me.index, now)
-            self._want(other)
+        frames = self._places.look()
+        if self._places.has_ended(other, frames):
+            # The last that it called belongs to `threading`, to say so.
+            self._hand_over(other, [], me, now, frames)
+        elif self._places.is_calling(other, frames):
+            self._hand_over(other, self._places.of(other, frames), me, now, frames)
         else:
-            self._hand_over(other, frame, me, now, frames)
+            place = self._places.of(other, frames)
+            self._log.hand_over(other.index, place, now, me.index, now)
+            self._want(other)
         if me.wants:
             me.wants = False
             self._wanting.remove(me)
@@ -165,20 +206,20 @@ class Switches:
         now = time.monotonic_ns()
         long_ns = self._log.names.long_ns(me.call)
         if long_ns and now - me.since >= long_ns:
-            frames = sys._current_frames() if self._wanting else {}
-            self._hand_over(me, frame, me, now, frames)
+            frames = self._places.look() if self._wanting else {}
+            self._hand_over(me, self._places.own(frame), me, now, frames)
 
     def _hand_over(
         self,
         one: Thread,
-        frame: FrameType | None,
+        place: list[int],
         me: Thread,
         now: int,
         frames: dict[int, FrameType],
     ) -> None:
         """``one`` let go by itself, in its last call or after it; ``me`` has the GIL now."""
         released, call = one.since, 0
-        if frame is not None and self._calls and one.call is not None:
+        if place and self._calls and one.call is not None:
             call = self._log.names.call(one.call)
         acquired = now
         if me.wants:
@@ -187,9 +228,9 @@ class Switches:
         elif self._wanting:
             between = self._who_ran(now - released)
             if between is not None:
-                self._log.hand_over(one.index, frame, released, between.index, released, call=call)
-                one, frame, released, call = between, frames.get(between.ident), now, 0
-        self._log.hand_over(one.index, _outside(frame), released, me.index, acquired, call=call)
+                self._log.hand_over(one.index, place, released, between.index, released, call=call)
+                one, place, released, call = between, self._places.of(between, frames), now, 0
+        self._log.hand_over(one.index, place, released, me.index, acquired, call=call)
 
     def _want(self, thread: Thread) -> None:
         """It was made to let go."""
@@ -251,6 +292,8 @@ class Switches:
             return
         now = time.monotonic_ns()
         self._due = now + _LOOK_NS
+        if len(me.functions) > _DEEPEST:
+            me.functions.clear()
         if self._ring.is_off() or not options.is_alive(self._recorder):
             self._end(me)
         elif now >= self._due_far:
@@ -264,7 +307,7 @@ class Switches:
                 f"{_taken_by(hook)} the profile function for new threads (threading.setprofile): "
                 "what threads do that were started since then is not seen"
             )
-        if portable_threads.strangers(sys._current_frames()):
+        if self._places.are_strange():
             self._log.note(
                 "some threads were not started by the threading module: what they do is not seen"
             )
@@ -349,10 +392,3 @@ def _is_own(error: BaseException) -> bool:
         trace = trace.tb_next
     here = trace is not None and id(trace.tb_frame.f_globals) in _OUR_GLOBALS
     return here and isinstance(error, _OUR_ERRORS)
-
-
-def _outside(frame: FrameType | None) -> FrameType | None:
-    """The innermost frame that is not one of ours."""
-    while frame is not None and id(frame.f_globals) in _OUR_GLOBALS:
-        frame = frame.f_back
-    return frame

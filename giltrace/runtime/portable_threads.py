@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from types import FrameType
+from types import CodeType, FrameType
 
 TYPE_CHECKING = False  # type checkers take it for true; the typing module is not worth its price
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ class Thread:
         ident: as from `threading.get_ident`; ``tid`` is the kernel's id.
         told: its name as the recorder knows it; ``told_ns`` is when that was last looked at.
         call: the C function it called last, unless that has returned or called Python code.
+        at: where that call is, as code object and offset, and ``callers`` the same further out:
+            where threads leave word of it (see `portable_places`).
+        functions: the code objects it is in, the innermost last; also only there.
         since: when it did; after the return, when that was.
         wants: it has let go outside of any C call: it takes the GIL back as soon as it can.
     """
@@ -34,7 +37,10 @@ class Thread:
     __slots__ = (
         "_clock",
         "_cpu_ns",
+        "at",
         "call",
+        "callers",
+        "functions",
         "ident",
         "index",
         "since",
@@ -52,6 +58,9 @@ class Thread:
         self.told: str | None = None
         self.told_ns = 0
         self.call: Any = None
+        self.at: tuple[CodeType, int] = (Thread.__init__.__code__, -1)
+        self.callers: list[tuple[CodeType, int]] = []
+        self.functions: list[CodeType] = []
         self.since = now
         self.wants = False
         self._clock = _cpu_clock(self.ident, self.tid)
@@ -88,6 +97,16 @@ def strangers(frames: dict[int, FrameType]) -> bool:
         if thread is None or isinstance(thread, threading._DummyThread):
             return True
     return False
+
+
+def callers(frame: FrameType, most: int) -> list[tuple[CodeType, int]]:
+    """Who has called the function of a frame of this thread, and so on: code and offset."""
+    found: list[tuple[CodeType, int]] = []
+    outer = frame.f_back
+    while outer is not None and len(found) < most:
+        found.append((outer.f_code, outer.f_lasti))
+        outer = outer.f_back
+    return found
 
 
 def _outermost(frame: FrameType) -> FrameType:

@@ -28,7 +28,7 @@ class Pair:
         self.ring = ring.Ring(
             str(folder / "1.5.portable"), info.encode(ring.INFO_BYTES, ("a note",)), 5, SIZE
         )
-        self.log = Log(self.ring, 1)
+        self.log = Log(self.ring)
         (self.path,) = streams(folder)
         self.out = io.BytesIO()
         self.drain = PortableDrain(
@@ -53,7 +53,7 @@ def pair(tmp_path: Path) -> Pair:
 def hand_over(log: Log, times: int) -> None:
     """So many hand-offs between threads 0 and 1."""
     for i in range(times):
-        log.hand_over(i % 2, None, i, 1 - i % 2, i)
+        log.hand_over(i % 2, [], i, 1 - i % 2, i)
 
 
 def test_from_end_to_end(pair: Pair, tmp_path: Path) -> None:

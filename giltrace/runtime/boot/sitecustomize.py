@@ -28,14 +28,6 @@ def _join():
     if not os.path.isdir(session):
         return  # the recording is over
     asked = _back_end(session)
-    if asked == 0 and sys.implementation.name == "pypy":
-        # Looking at other threads' frames has been seen to abort PyPy 7.3.11 in its JIT compiler.
-        _refuse(
-            session,
-            "PyPy may crash while hand-offs are inferred in it; to try it all the same: "
-            "--backend portable",
-        )
-        return
     if asked > 0 or (asked == 0 and not _may_have_tap()):
         try:
             _portable().join(session)
