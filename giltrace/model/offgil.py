@@ -102,13 +102,20 @@ def off_gil(holds: Holds, waits: Waits, breaks: I8, cpu_ns: I8, kinds: I1) -> Of
         hold=hold,
         next_wait=next_wait[kept],
         call=call,
-        kind=_kind(gather(kinds, call), end - start, used, gather(holds.cause, hold)),
+        kind=kind_of(gather(kinds, call), end - start, used, gather(holds.cause, hold)),
         cpu_ns=used,
     )
 
 
-def _kind(known: I1, ns: I8, cpu_ns: I8, cause: I1) -> I1:
-    """int8: what each stretch is, by its cause, else its call, else by what the CPU clock tells."""
+def kind_of(known: I1, ns: I8, cpu_ns: I8, cause: I1) -> I1:
+    """int8: what each stretch is, by its cause, else its call, else by what the CPU clock tells.
+
+    Args:
+        known: the `OffKind` of its call.
+        ns: its length.
+        cpu_ns: CPU time used in it, or -1.
+        cause: of the hold before it.
+    """
     kind = np.array(known)
     kind[cause == Cause.FORCED] = OffKind.SWITCH
     if is_constant(cpu_ns):
