@@ -1,0 +1,1 @@
+"""The terminal UI: captures, and recordings that still grow, as a timeline."""

@@ -1,0 +1,1 @@
+"""What the timeline shows, and where one is in it; no module imports textual."""

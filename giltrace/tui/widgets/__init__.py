@@ -1,0 +1,1 @@
+"""What is on the screens. A widget shows, and posts messages; screens decide."""

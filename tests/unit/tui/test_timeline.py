@@ -1,0 +1,134 @@
+"""The timeline as a widget: what it draws, and what the mouse does."""
+
+from __future__ import annotations
+
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from rich.cells import cell_len
+from textual.app import App, ComposeResult
+from textual.pilot import Pilot
+
+from giltrace.analysis.timeline.state import State
+from giltrace.model import build
+from giltrace.tui.palette import DARK, MONO, Palette
+from giltrace.tui.source import Interval
+from giltrace.tui.trace_source import TraceSource
+from giltrace.tui.widgets.timeline import Timeline
+from tests.support import screen, stories
+from tests.support.hostile import NAMES
+from tests.support.recording import Recording, Spot
+from tests.support.timeline import timeline
+
+SIZE = (80, 12)
+MS = 1_000_000
+
+
+class TimelineApp(App[None]):
+    """A timeline, and what it tells."""
+
+    def __init__(self, source: TraceSource, palette: Palette = MONO) -> None:
+        super().__init__()
+        self.timeline = Timeline(source, palette)
+        self.selected: list[Interval | None] = []
+
+    def compose(self) -> ComposeResult:
+        """Nothing else."""
+        yield self.timeline
+
+    def on_timeline_selected(self, event: Timeline.Selected) -> None:
+        """Remember it."""
+        self.selected.append(event.interval)
+
+
+def shown(*lines: str, size: tuple[int, int] = SIZE) -> str:
+    """What is on the screen of a story, without colours."""
+    texts = []
+
+    async def look(pilot: Pilot[Any]) -> None:
+        texts.append(screen.text(pilot.app))
+
+    screen.drive(TimelineApp(TraceSource(timeline(*lines))), look, size)
+    return texts[0]
+
+
+def test_a_convoy() -> None:
+    """Who holds and who waits is seen at a glance, and intervals with room say why."""
+    assert shown(stories.convoy(2)) == dedent(
+        """\
+         26 ms       ╷0 ms                    ╷10 ms  ▾                 ╷20 ms
+        ▌  GIL       B Thread-1 BBBBAAABB Thread-1 BBBBBBBBBBBAAAB Thread-1 BBBBBBBBBBBB
+        ▌            B 6 ms BBBBBBBBAAABB 9 ms BBBBBBBBBBBBBBBAAAB 9 ms BBBBBBBBBBBBBBBB
+                                                      │
+         A MainThre…    X waits for… ██   off GI…XX waits for… █▅
+                       xX 5 ms XXXXXx██▁· 4 ms ··XX 5 ms XXXXXx██
+                                                      │
+         B Thread-1  █ load.py:12 i…XXX █ load.py:12 in spin █XXX█ load.py:12 in spin ██
+                     █ 6 ms ████████XXXx█ 9 ms ███████████████XXX█ 9 ms ████████████████
+                                                      │
+                                                      │
+                                                      │
+        """
+    ).rstrip("\n")
+
+
+def test_the_mouse_selects() -> None:
+    """A click on a cell selects what matters most in it."""
+    app = TimelineApp(TraceSource(timeline(stories.convoy(2))))
+
+    async def click(pilot: Pilot[Any]) -> None:
+        await pilot.click(Timeline, offset=(20, 4))
+
+    screen.drive(app, click, SIZE)
+    assert [one.state for one in app.selected if one] == [State.WAITING]
+
+
+def test_the_wheel_zooms_where_the_mouse_is() -> None:
+    """What is under the mouse stays there."""
+    app = TimelineApp(TraceSource(timeline(stories.convoy(40))))
+
+    async def zoom(pilot: Pilot[Any]) -> None:
+        view = app.timeline.view
+        assert view is not None
+        column, width = 50 - 13, 80 - 13
+        before = view.viewport.time(column, width)
+        await pilot._post_mouse_events(_scroll(), Timeline, offset=(50, 3))
+        assert app.timeline.view is not None
+        after = app.timeline.view.viewport
+        assert after.span == view.viewport.span // 2
+        assert abs(after.column(before, width) - column) <= 1
+
+    screen.drive(app, zoom, SIZE)
+
+
+def _scroll() -> list[Any]:
+    from textual.events import MouseScrollUp
+
+    return [MouseScrollUp]
+
+
+@pytest.mark.parametrize("palette", [MONO, DARK], ids=lambda palette: palette.name)
+@pytest.mark.parametrize("name", NAMES)
+def test_hostile_names(name: str, palette: Palette) -> None:
+    """No thread, file or function name breaks a row."""
+    app = TimelineApp(TraceSource(build(_named(name).capture())), palette)
+
+    async def look(_pilot: Pilot[Any]) -> None:
+        strips = app.screen._compositor.render_strips(app.size)
+        assert {cell_len("".join(part.text for part in strip)) for strip in strips} == {80}
+
+    screen.drive(app, look, SIZE)
+
+
+def _named(name: str) -> Recording:
+    """Two threads, one waiting for the other, and everything has the same name."""
+    made = Recording()
+    process = made.process()
+    one, other = process.thread(name), process.thread(f"{name} ")
+    process.acquire(one, 0, 1)
+    process.wait(other, 1 * MS, 1)
+    process.release(one, 5 * MS, Spot(name, 1, name), name=name)
+    process.acquire(other, 5 * MS, 2)
+    process.release(other, 9 * MS, Spot(name, 1, name), name=name)
+    return made
