@@ -121,9 +121,13 @@ class _Recording:
 
     def follow(self, pid: int) -> Outcome:
         """Record until process ``pid``, our child, has ended."""
-        while (ended := _reap(pid)) is None:
+        while (ended := _ended(pid)) is None:
             pause = self._round()
             pass_on(pid, pause)
+        # What it has started in its last moment is examined while the kernel still knows it.
+        if self._on:
+            self._guarded(self._collector.poll)
+        os.waitpid(pid, 0)
         code, number = ended
         self._end(code, number, "the target ended")
         collector = self._collector
@@ -203,14 +207,14 @@ def _spawn(target: Target, session: Session, mask: set[int]) -> int:
         raise GiltraceError(f"cannot start {target.argv[0]}: {error.strerror}", hint) from None
 
 
-def _reap(pid: int) -> tuple[int | None, int | None] | None:
-    """(exit code, signal) of the child, or None while it runs."""
-    done, status = os.waitpid(pid, os.WNOHANG)
-    if done == 0:
+def _ended(pid: int) -> tuple[int | None, int | None] | None:
+    """(exit code, signal) of the child, which stays a zombie, or None while it runs."""
+    done = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if done is None:
         return None
-    if os.WIFSIGNALED(status):
-        return None, os.WTERMSIG(status)
-    return os.WEXITSTATUS(status), None
+    if done.si_code == os.CLD_EXITED:
+        return done.si_status, None
+    return None, done.si_status
 
 
 def _runs(pid: int) -> bool:

@@ -5,6 +5,7 @@ No syntax, and nothing from the standard library, beyond Python 3.9.
 
 from __future__ import annotations
 
+import sys
 from types import CodeType, FrameType, FunctionType, ModuleType
 
 from giltrace.runtime import portable_ring as ring
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 _MOST = 0xFFFF  # numbers have 16 bits, and 0 is unknown
 _LASTI_UNKNOWN = 0xFFFF
+_HAS_LINETABLE = sys.implementation.name == "cpython" and sys.version_info >= (3, 11)
 
 # C functions that have blocked, and so let the GIL go, if they took long: by module or name, the
 # more exact one counts, and how long is long in ns. These do next to nothing but wait.
@@ -162,8 +164,8 @@ class Names:
             return 0
         filename = code.co_filename.encode("utf-8", "surrogatepass")
         qualname = getattr(code, "co_qualname", code.co_name).encode("utf-8", "surrogatepass")
-        # co_linetable of 3.10 is another one; it came before qualified names.
-        if hasattr(code, "co_qualname"):
+        # That of CPython 3.10 is another one, and PyPy has one of its own.
+        if _HAS_LINETABLE:
             kind, covers, table = ring.LINETABLE, 0, code.co_linetable
         else:
             kind, covers, table = ring.LNOTAB, len(code.co_code), code.co_lnotab

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,13 +77,10 @@ def record(
                 command, stdout=out, stderr=err, env=session.environment(base), cwd=folder
             ) as process,
         ):
-            while process.poll() is None:
-                pause = collector.poll()
-                try:
-                    process.wait(pause)
-                except subprocess.TimeoutExpired:
-                    pass
-            collector.finish(process.returncode, None, "")
+            while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+                time.sleep(collector.poll())
+            collector.poll()  # before the kernel forgets about it
+            collector.finish(process.wait(), None, "")
         left = sorted({path.name for path in session.path.iterdir()} - {"options"})
     return Recorded(
         process.returncode,
