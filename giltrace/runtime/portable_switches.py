@@ -19,6 +19,7 @@ from types import FrameType
 
 from giltrace.runtime import (
     options,
+    portable_interpreters,
     portable_log,
     portable_names,
     portable_places,
@@ -95,6 +96,7 @@ class Switches:
         self._main = me = self._meet()
         self._log.begin(me.index, me.since)
         self.current = me
+        portable_interpreters.watch(self._cede)
         threading.setprofile(self._first)
         sys.setprofile(self._profile(me))
 
@@ -314,6 +316,15 @@ class Switches:
 
     # ------------------------------------------------------------------ the end
 
+    def _cede(self) -> None:
+        """Another interpreter is about to be created (see `portable_interpreters`)."""
+        if self.current is not None:
+            self._log.note(
+                "another interpreter was created: beside it the frames of threads cannot be looked "
+                "at safely, so that this process was recorded no further"
+            )
+            self.stop()
+
     def stop(self) -> None:
         """End the recording, and take the profile functions back."""
         profile = sys.getprofile()
@@ -351,6 +362,7 @@ class Switches:
         """Take back what is not of one thread alone. Other threads do so at their next call."""
         if getattr(threading, "_profile_hook", None) is self._first:
             threading.setprofile(None)
+        portable_interpreters.unwatch()
         _vacate()
 
     def _fail(self, error: Exception) -> None:
