@@ -83,6 +83,12 @@ _ROWS = 5
     metavar="MIB",
     help="Memory for events that are not yet in FILE, per process.",
 )
+@click.option(
+    "--children/--no-children",
+    default=True,
+    show_default=True,
+    help="Record the Python processes that TARGET starts, too.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Say nothing unless something is wrong.")
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET...")
 def record(
@@ -94,6 +100,7 @@ def record(
     least_span_us: float,
     backend: Backend,
     buffer_mib: int,
+    children: bool,
     quiet: bool,
     target: Sequence[str],
 ) -> int:
@@ -108,8 +115,9 @@ def record(
         giltrace record gunicorn app:app
 
     It runs as it would without giltrace, and so do the Python processes that it starts, which are
-    recorded too. Ctrl-C stops it as usual and leaves a whole capture. The exit code is TARGET's;
-    if nothing could be recorded and TARGET itself succeeded, it is 1.
+    recorded too (unless --no-children is given). Ctrl-C stops it as usual and leaves a whole
+    capture. The exit code is TARGET's; if nothing could be recorded and TARGET itself succeeded,
+    it is 1.
     """
     from giltrace.record.run import Options, run
     from giltrace.record.status import StatusLine
@@ -128,6 +136,7 @@ def record(
             calls=calls,
             least_span_ns=round(least_span_us * 1000),
             backend=backend,
+            children=children,
         ),
     )
     outcome = run(resolved, options, StatusLine(enabled=not quiet))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -35,6 +36,7 @@ class Recorder:
         stacks: int = 1,
         calls: Calls = "io",
         least_span_ns: int = 100_000,
+        children: bool = True,
     ) -> None:
         """Prepare a recording.
 
@@ -45,6 +47,7 @@ class Recorder:
             calls: "io" names the C calls in which threads let the GIL go, "all" records function
                 calls as well, "off" neither.
             least_span_ns: the shortest function call that ``calls="all"`` records.
+            children: record processes that are forked inside the block, too.
 
         Raises:
             ValueError: ``calls`` is none of these.
@@ -53,9 +56,12 @@ class Recorder:
             raise ValueError(f"calls must be one of {', '.join(CALLS)}, not {calls!r}")
         self.output = Path(output)
         self._force = force
-        self._settings = Settings(stacks=stacks, calls=calls, least_span_ns=least_span_ns)
+        self._settings = Settings(
+            stacks=stacks, calls=calls, least_span_ns=least_span_ns, children=children
+        )
         self._session: Session | None = None
         self._collector: subprocess.Popen[str] | None = None
+        self._leave: Callable[[], None] = lambda: None
 
     def start(self) -> None:
         """Start recording.
@@ -68,16 +74,17 @@ class Recorder:
         from giltrace.runtime import bootstrap
 
         if _core.state()["recording"]:
-            raise GiltraceError(
-                "this process is being recorded already", "Stop the other recording first."
-            )
+            raise _already()
         with CaptureFile(self.output, force=self._force) as file:
             file.discard()  # only to find out, in this process, whether it can be written
         self._session = Session(self._settings)
         try:
             self._collector = _start_collector(self._session.path, self.output)
             self._settings.write(self._session.path, recorder=self._collector.pid)
-            bootstrap.join(str(self._session.path))
+            # The module as it is now: a program may import everything anew before stop().
+            self._leave = bootstrap.leave
+            if not bootstrap.join(str(self._session.path)):
+                raise _already()  # by a thread that was faster
         except BaseException as error:
             self._abandon()
             if isinstance(error, _core.TapError):
@@ -90,13 +97,11 @@ class Recorder:
         Raises:
             GiltraceError: the capture could not be written to its end.
         """
-        from giltrace.runtime import bootstrap
-
         session, collector = self._session, self._collector
         self._session = self._collector = None
         if session is None or collector is None:
             return
-        bootstrap.leave()
+        self._leave()
         try:
             _, words = collector.communicate(timeout=_STOP_S)
         finally:
@@ -119,6 +124,12 @@ class Recorder:
         if self._session is not None:
             self._session.close()
         self._session = self._collector = None
+
+
+def _already() -> GiltraceError:
+    return GiltraceError(
+        "this process is being recorded already", "Stop the other recording first."
+    )
 
 
 def _start_collector(session: Path, output: Path) -> subprocess.Popen[str]:

@@ -26,6 +26,9 @@ from giltrace.record.target import Target
 
 # While nothing is recorded any more, there is nothing to do but wait for the target.
 _WAIT_S = 1.0
+# How much longer the target's other processes are followed once it has ended: helpers such as
+# multiprocessing's resource tracker end when they see that it has.
+_OTHERS_S, _OTHERS_PAUSE_S = 1.0, 0.02
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,7 @@ class _Recording:
             self._guarded(self._collector.poll)
         os.waitpid(pid, 0)
         code, number = ended
+        self._see_off()
         self._end(code, number, "the target ended")
         collector = self._collector
         return Outcome(
@@ -161,6 +165,14 @@ class _Recording:
         if limit is not None:
             pauses.append(max(0.001, limit - elapsed))
         return min(pauses, default=_WAIT_S)
+
+    def _see_off(self) -> None:
+        """Follow what else runs for a moment: most of it is about to end, too."""
+        until = time.monotonic() + _OTHERS_S
+        self._guarded(self._collector.poll)
+        while self._on and self._collector.drains and time.monotonic() < until:
+            time.sleep(_OTHERS_PAUSE_S)
+            self._guarded(self._collector.poll)
 
     def _end(self, code: int | None, number: int | None, reason: str) -> None:
         self._status.clear()

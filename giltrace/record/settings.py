@@ -6,6 +6,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
+from giltrace.runtime import options
+
 Calls: TypeAlias = Literal["off", "io", "all"]
 CALLS: Final[tuple[Calls, ...]] = get_args(Calls)
 """Levels of the call layer; each does what those before it do."""
@@ -30,6 +32,7 @@ class Settings:
         least_span_ns: the shortest function call that "all" records.
         backend: "tap" sees hand-offs, "portable" infers them, "auto" does that only where the GIL
             cannot be tapped.
+        children: whether processes that the first one starts are recorded, too.
     """
 
     stacks: int = 1
@@ -37,6 +40,7 @@ class Settings:
     calls: Calls = "io"
     least_span_ns: int = 100_000
     backend: Backend = "auto"
+    children: bool = True
 
     def write(self, folder: Path, *, recorder: int) -> None:
         """Leave word in a session's folder; ``recorder`` is the process id of who reads there.
@@ -47,7 +51,8 @@ class Settings:
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         values |= {"calls": CALLS.index(self.calls), "recorder": recorder}
         values["portable"] = BACKENDS[values.pop("backend")]
-        lines = "".join(f"{key} {value}\n" for key, value in values.items())
+        values |= {f"{name}_namespace": options.namespace(name) for name in options.NAMESPACES}
+        lines = "".join(f"{key} {int(value)}\n" for key, value in values.items())
         (folder / _FILE).write_text(lines, encoding="ascii")
 
     @classmethod
@@ -59,7 +64,7 @@ class Settings:
         """
         lines = (folder / _FILE).read_text(encoding="ascii").splitlines()
         values: dict[str, Any] = {key: int(value) for key, value in map(str.split, lines)}
-        values["calls"] = CALLS[values["calls"]]
+        values |= {"calls": CALLS[values["calls"]], "children": bool(values["children"])}
         values["backend"] = next(k for k, v in BACKENDS.items() if v == values["portable"])
         return cls(**{field.name: values[field.name] for field in fields(cls)})
 
@@ -69,6 +74,7 @@ class Settings:
             "stacks": self.stacks,
             "calls": self.calls,
             "backend": self.backend,
+            "children": self.children,
         }
         if self.calls == "all":
             described["least_span_ns"] = self.least_span_ns

@@ -9,9 +9,8 @@ import sys
 import time
 
 from giltrace import _core
-from giltrace.runtime import calls, info, names, spans
+from giltrace.runtime import calls, info, names, options, spans
 
-_OPTIONS = "options"
 # Levels of the call layer.
 _IO, _ALL = 1, 2
 # Room for threads, events (4 KiB chunks) and code records (bytes): the first that takes no more
@@ -25,29 +24,36 @@ _session = ""
 _hooked = False
 
 
-def join(session: str) -> None:
+def join(session: str) -> bool:
     """Record this process, and those forked from it, into ``session``.
+
+    Returns:
+        Whether it does: not if another recording has this process, or the session does not want it.
 
     Raises:
         giltrace._core.TapError: the GIL cannot be tapped here.
+        Refused: this process cannot be followed by the recorder (see `options.admits`).
         OSError: the session's folder has no room, or is gone.
     """
-    _join(session, first=0)
+    return _join(session, first=0)
 
 
-def _join(session: str, first: int) -> None:
+def _join(session: str, first: int) -> bool:
     global _session
-    options = _read_options(session)
-    if _core.state()["recording"] or not _alive(options.get("recorder", 0)):
-        return
-    _start(session, options, first)
+    if _core.state()["recording"]:
+        return False
+    asked = options.read(session)
+    if not options.admits(session, asked):
+        return False
+    _start(session, asked, first)
     _session = session
     names.watch()
-    if options.get("calls", 0) >= _IO:
+    if asked.get("calls", 0) >= _IO:
         calls.watch()
-    if options.get("calls", 0) >= _ALL and (why := spans.watch(options["least_span_ns"])):
+    if asked.get("calls", 0) >= _ALL and (why := spans.watch(asked["least_span_ns"])):
         print(f"giltrace: {why}", file=sys.stderr)
     _hook_once()
+    return True
 
 
 def leave() -> None:
@@ -60,11 +66,11 @@ def leave() -> None:
     _core.stop()
 
 
-def _start(session: str, options: dict[str, int], first: int) -> None:
+def _start(session: str, asked: dict[str, int], first: int) -> None:
     about = info.encode(_core.INFO_BYTES)
     files = os.statvfs(session)
     free = files.f_bavail * files.f_frsize
-    most = options.get("chunks", _GEOMETRIES[0][1])
+    most = asked.get("chunks", _GEOMETRIES[0][1])
     for slots, chunks, codes_bytes in _GEOMETRIES[first:]:
         # What was asked for goes for the largest; the others are what there is room for.
         room = most if chunks == _GEOMETRIES[0][1] else min(chunks, most)
@@ -77,7 +83,7 @@ def _start(session: str, options: dict[str, int], first: int) -> None:
             slots=slots,
             chunks=room,
             codes_bytes=codes_bytes,
-            stacks=options.get("stacks", 1),
+            stacks=asked.get("stacks", 1),
         )
         return
     raise OSError(errno.ENOSPC, "no room for events", session)
@@ -102,18 +108,3 @@ def _after_fork() -> None:
             _join(session, _FORKED)
         except Exception as error:  # the fork is the target's; it must not fail because of us
             print(f"giltrace: process {os.getpid()} is not recorded: {error}", file=sys.stderr)
-
-
-def _read_options(session: str) -> dict[str, int]:
-    with open(os.path.join(session, _OPTIONS), encoding="ascii") as lines:
-        return {key: int(value) for key, value in (line.split() for line in lines)}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return pid > 0

@@ -18,6 +18,7 @@ import threading
 
 from giltrace.runtime import info, options
 from giltrace.runtime import portable_ring as ring
+from giltrace.runtime.options import Refused
 from giltrace.runtime.portable_switches import Switches, describe, is_ours
 
 _IMPLEMENTATIONS = ("cpython", "pypy")
@@ -32,10 +33,6 @@ _WHY_CHARACTERS = 500
 _switches: Switches | None = None
 _session = ""
 _hooked = False
-
-
-class Refused(Exception):
-    """This process cannot be recorded in this way, and why."""
 
 
 def join(session: str, why: str = "") -> None:
@@ -68,7 +65,7 @@ def leave() -> None:
 def _join(session: str, notes: tuple[str, ...], size: int) -> None:
     global _switches, _session
     asked = options.read(session)
-    if not options.is_alive(asked.get("recorder", 0)):
+    if not options.admits(session, asked):
         return
     files = os.statvfs(session)
     # A small /dev/shm, as containers have it, is the target's, too.
