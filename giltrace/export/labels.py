@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
+from giltrace.model.calls import Call
 from giltrace.model.tables import Cause, Gil, Place, Process, Thread
 from giltrace.model.text import printable
+
+if TYPE_CHECKING:
+    from giltrace.model import Trace
 
 HOLDS: Final = "holds GIL"
 WAITING: Final = "waiting for GIL"
 OFF: Final = "off GIL"
+SWITCHING: Final = "switching"
 DROP_REQUEST: Final = "drop request"
 HOLDER_TRACK: Final = "GIL holder"
 UTILISATION_TRACK: Final = "GIL utilisation"
@@ -18,10 +24,25 @@ DROP_REQUEST_TRACK: Final = "drop requests"
 HANDOFF: Final = "hand-off"
 NOTES_TRACK: Final = "giltrace notes"
 
+FUNCTIONS_TRACK: Final = "functions"
+THREAD_CLOCK_TRACK: Final = "thread_time"
+FINDINGS_TRACK: Final = "findings"
+LOST_TRACK: Final = "lost events"
+LOST: Final = "events lost from here"
+MEMORY_TRACK: Final = "memory (RSS)"
+THREADS_TRACK: Final = "threads"
+CPU_TRACK: Final = "CPU"
+VOLUNTARY_TRACK: Final = "context switches, voluntary"
+INVOLUNTARY_TRACK: Final = "context switches, involuntary"
+
+OFF_KINDS: Final = ("unknown", "blocked", "sleep", "lock", "native", "switching")
+"""By value of `OffKind`."""
+
 CAUSES: Final = tuple(cause.name.lower() for cause in Cause)
 """By value of `Cause`."""
 
 _LONG: Final = 200
+_FRAMES: Final = 32
 
 
 def thread_label(thread: Thread) -> str:
@@ -32,6 +53,22 @@ def thread_label(thread: Thread) -> str:
 def place_label(place: Place) -> str:
     """``server.py:41 in handle``."""
     return printable(str(place), _LONG)
+
+
+def function_label(place: Place) -> str:
+    """``Class.method``."""
+    return printable(place.qualname or str(place), _LONG)
+
+
+def call_label(call: Call) -> str:
+    """``socket.recv``; ``""`` for the unknown call."""
+    return printable(call.label)
+
+
+def stack_label(trace: Trace, stack: Sequence[int]) -> str:
+    """The callers, the innermost first: ``server.py:41 in handle < app.py:7 in main``."""
+    shown = " < ".join(printable(str(trace.places[place])) for place in stack[:_FRAMES])
+    return f"{shown} < …" if len(stack) > _FRAMES else shown
 
 
 def gil_label(gil: Gil, process: Process) -> str:

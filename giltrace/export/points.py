@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 import numpy as np
 
 from giltrace.export.rows import chunks, rows_of
-from giltrace.model.tables import I8, U1
+from giltrace.model.tables import I8, U1, Bool
 
 if TYPE_CHECKING:
     from giltrace.model import Trace
@@ -45,6 +45,10 @@ class Kind(IntEnum):
     """``ref``: index of the drop request."""
     UTILISATION = 5
     """``ref``: index of the GIL; ``value``: percent held from now until the next such point."""
+    ENTER = 6
+    """A Python function begins. ``ref``: index of the function span."""
+    LEAVE = 7
+    """It ends. ``ref``: index of the function span."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +104,12 @@ def turns(trace: Trace) -> list[Source]:
 def utilisation(trace: Trace) -> list[Source]:
     """How much of its time each GIL was held, at regular intervals."""
     return [_Utilisation(trace, gil.index) for gil in trace.gils]
+
+
+def functions(trace: Trace) -> list[Source]:
+    """Where Python functions begin and end, if that was recorded."""
+    threads = np.unique(trace.spans.thread).tolist()
+    return [_Functions(trace, thread) for thread in threads]
 
 
 def _merge(parts: list[Points]) -> Points:
@@ -233,6 +243,58 @@ class _Utilisation:
         ts = self._ts[here]
         kind = np.full(len(ts), Kind.UTILISATION, np.uint8)
         return Points(ts, kind, np.full(len(ts), self._gil), self._percent[here])
+
+
+class _Functions:
+    """Function spans of one thread: each begins before those inside it, and ends after them."""
+
+    def __init__(self, trace: Trace, thread: int) -> None:
+        self._first, end = rows_of(trace.spans.thread, thread)
+        self._span, self._leaves = _tour(
+            trace.spans.start[self._first : end], trace.spans.end[self._first : end]
+        )
+        spans = trace.spans
+        self._ts = np.where(
+            self._leaves, spans.end[self._first + self._span], spans.start[self._first + self._span]
+        )
+
+    def boundaries(self, step: int) -> I8:
+        """See `Source`."""
+        return self._ts[step::step]
+
+    def take(self, start_ns: int, end_ns: int) -> Points:
+        """See `Source`."""
+        here = slice(*np.searchsorted(self._ts, [start_ns, end_ns]))
+        ref = self._first + self._span[here]
+        kind = np.where(self._leaves[here], Kind.LEAVE, Kind.ENTER).astype(np.uint8)
+        return Points(self._ts[here], kind, ref, np.zeros(len(ref), np.int64))
+
+
+def _tour(start: I8, end: I8) -> tuple[I8, Bool]:
+    """Beginnings and ends of nested spans in the order in which they happen.
+
+    Args:
+        start: int64 [n], ascending; of equal ones the outermost is first.
+        end: int64 [n].
+
+    Returns:
+        int64 [2n] and bool [2n]: which span, and whether it is its end.
+    """
+    n = len(start)
+    number = np.arange(n)
+    empty = end == start
+    before = np.concatenate(([0], np.cumsum(empty)))
+    # Spans without length that begin here, but not before this one: they have not ended yet.
+    still = before[np.searchsorted(start, start, "right")] - before[number]
+    ended = np.searchsorted(np.sort(end), start, "right") - still
+    # Of spans that end at one time the innermost is first, and those without length are last.
+    by_end = np.lexsort((np.where(empty, number, -number), empty, end))
+    span = np.empty(2 * n, np.int64)
+    leaves = np.ones(2 * n, np.bool_)
+    leaves[number + ended] = False
+    span[~leaves] = number
+    span[leaves] = by_end
+    return span, leaves
 
 
 def _interval_ns(wall_ns: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 
-from tests.bench import calls, cycle, portable, program, reading, server, whatif
+from tests.bench import calls, cycle, export, portable, program, reading, server, whatif
 
 BENCHES = {
     "cycle": cycle.run,
@@ -14,6 +14,7 @@ BENCHES = {
     "server": server.run,
     "portable": portable.run,
     "reading": reading.run,
+    "export": export.run,
     "whatif": whatif.run,
 }
 

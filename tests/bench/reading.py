@@ -37,7 +37,7 @@ def run() -> Iterator[tuple[str, str, str]]:
     with tempfile.TemporaryDirectory() as folder:
         for millions in (1, 10):
             path = Path(folder, f"{millions}.giltrace")
-            _write(path, millions * 1_000_000)
+            write_synthetic(path, millions * 1_000_000)
             runs = [json.loads(_measure(path)) for _ in range(3)]
             load_s, analyse_s, memory_mib = min(runs, key=lambda run: run[0] + run[1])
             aims = ("< 3 s", "< 1000 MB") if millions == 10 else ("", "")
@@ -49,7 +49,7 @@ def run() -> Iterator[tuple[str, str, str]]:
             path.unlink()
 
 
-def _write(path: Path, events: int) -> None:
+def write_synthetic(path: Path, events: int) -> None:
     """A capture as a recorder would have written it: about 100 ms of all threads in a frame."""
     capture = synthetic(events)
     with path.open("wb") as file:

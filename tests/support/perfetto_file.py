@@ -25,7 +25,8 @@ class Event:
     track: int
     name: str = ""
     args: dict[str, int | str] = field(default_factory=dict)
-    value: int | None = None
+    value: float | None = None
+    clock: int | None = None
     flows: tuple[int, ...] = ()
     ending_flows: tuple[int, ...] = ()
     correlation: str = ""
@@ -40,6 +41,8 @@ class Slice:
     start: int
     end: int
     args: dict[str, int | str]
+    depth: int = 0
+    cpu_ns: int | None = None
 
 
 @dataclass
@@ -67,7 +70,11 @@ class PerfettoFile:
             elif event.kind == END:
                 begin = stacks[event.track].pop()
                 args = begin.args | event.args
-                yield Slice(event.track, begin.name, begin.ts, event.ts, args)
+                depth = len(stacks[event.track])
+                cpu_ns = None
+                if begin.clock is not None and event.clock is not None:
+                    cpu_ns = event.clock - begin.clock
+                yield Slice(event.track, begin.name, begin.ts, event.ts, args, depth, cpu_ns)
         self.open_slices = sum(map(len, stacks.values()))
 
     def track_name(self, track: int) -> str:
@@ -92,6 +99,7 @@ class PerfettoFile:
             parts = [f"{event.ts:>12} {_LETTERS[event.kind]} {self.track_name(event.track)}"]
             parts += [f"| {event.name}"] if event.name else []
             parts += [f"= {event.value}"] if event.value is not None else []
+            parts += [f"clock={event.clock}"] if event.clock is not None else []
             parts += [f"({event.correlation})"] if event.correlation else []
             parts += [f"{key}={value}" for key, value in event.args.items()]
             parts += ["flow starts"] * len(event.flows)
@@ -133,11 +141,16 @@ def parse(data: bytes) -> PerfettoFile:
             found.tracks[packet.track_descriptor.uuid] = packet.track_descriptor
         if packet.HasField("interned_data"):
             _intern(strings, packet.interned_data)
-        if packet.HasField("track_event"):
-            assert packet.trusted_packet_sequence_id == events_sequence
-            assert packet.sequence_flags == TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
-            now += packet.timestamp
-            found.events.append(_event(packet.track_event, now, strings))
+        if not packet.HasField("track_event"):
+            continue
+        if packet.trusted_packet_sequence_id != events_sequence:
+            # Of the sequence for what there is little of: in plain words, at a plain time.
+            assert packet.timestamp_clock_id == _MONOTONIC
+            found.events.append(_event(packet.track_event, packet.timestamp, {}))
+            continue
+        assert packet.sequence_flags == TracePacket.SEQ_NEEDS_INCREMENTAL_STATE
+        now += packet.timestamp
+        found.events.append(_event(packet.track_event, now, strings))
     return found
 
 
@@ -157,13 +170,18 @@ def _event(event: Any, ts: int, strings: dict[tuple[str, int], str]) -> Event:
     for iid in event.category_iids:
         assert strings["event_categories", iid]
     for arg in event.debug_annotations:
-        name = strings["debug_annotation_names", arg.name_iid]
-        if arg.HasField("uint_value"):
-            made.args[name] = arg.uint_value
+        name = arg.name or strings["debug_annotation_names", arg.name_iid]
+        if arg.HasField("uint_value") or arg.HasField("int_value"):
+            made.args[name] = arg.uint_value or arg.int_value
+        elif arg.HasField("string_value"):
+            made.args[name] = arg.string_value
         else:
             made.args[name] = strings["debug_annotation_string_values", arg.string_value_iid]
-    if event.HasField("counter_value"):
-        made.value = event.counter_value
+    if event.HasField("counter_value") or event.HasField("double_counter_value"):
+        made.value = event.counter_value or event.double_counter_value
+    assert len(event.extra_counter_values) == len(event.extra_counter_track_uuids)
+    if event.extra_counter_values:
+        [made.clock] = event.extra_counter_values
     if event.HasField("correlation_id_str_iid"):
         made.correlation = strings["correlation_id_str", event.correlation_id_str_iid]
     made.flows = tuple(event.flow_ids)

@@ -25,7 +25,8 @@ from giltrace.export.perfetto.layout import Layout
 from giltrace.export.perfetto.packets import SEQUENCE, Packets
 from giltrace.export.perfetto.stream import PacketStream
 from giltrace.export.perfetto.strings import Strings
-from giltrace.export.points import turns, utilisation, walk
+from giltrace.export.points import functions, turns, utilisation, walk
+from giltrace.export.remarks import Extras, extras
 
 if TYPE_CHECKING:
     from giltrace.model import Trace
@@ -49,45 +50,81 @@ class PerfettoExporter:
     def write(self, trace: Trace, out: BinaryIO) -> None:
         """See `giltrace.export.base.Exporter`."""
         lanes = Lanes(trace)
-        layout = Layout(trace, lanes)
+        said = extras(trace)
+        layout = Layout(trace, lanes, said)
         strings = Strings(trace)
-        packets = Packets(trace, lanes, layout, strings, trace.start_ns)
+        packets = Packets(trace, lanes, layout, strings)
         with PacketStream(out, level=self._level) as stream:
-            for packet in _preamble(trace, layout, strings):
+            for packet in _preamble(trace, layout, strings, said):
                 stream.write(Packed(packet=[packet]).SerializeToString())
-            for batch in walk([*turns(trace), *utilisation(trace)]):
+            for batch in walk([*turns(trace), *utilisation(trace), *functions(trace)]):
                 stream.write(packets.encode(batch))
 
 
-def _preamble(trace: Trace, layout: Layout, strings: Strings) -> Iterator[TracePacket]:
-    """Everything that has to come before the first event."""
+def _preamble(
+    trace: Trace, layout: Layout, strings: Strings, said: Extras
+) -> Iterator[TracePacket]:
+    """Everything of which there is little, and which the points refer to."""
     yield _clocks(trace)
     yield _attributes(trace)
     for descriptor in layout.descriptors():
-        # Of a sequence of its own, or readers take the events to be the last named thread's.
-        packet = TracePacket(
-            trusted_packet_sequence_id=SEQUENCE + 1,
-            timestamp_clock_id=BUILTIN_CLOCK_MONOTONIC,
-            timestamp=trace.start_ns,
-        )
+        packet = _aside(trace.start_ns)
         packet.track_descriptor.CopyFrom(descriptor)
         yield packet
     for data in strings.packets():
-        packet = _packet()
+        packet = TracePacket(
+            trusted_packet_sequence_id=SEQUENCE, sequence_flags=_NEEDS_STATE, timestamp=0
+        )
         packet.interned_data.CopyFrom(data)
         yield packet
-    for note in trace.notes:
-        packet = _packet()
-        packet.track_event.type = TrackEvent.TYPE_INSTANT
-        packet.track_event.track_uuid = layout.notes
-        packet.track_event.name = labels.note_label(note)
+    yield from _remarks(layout, said)
+    yield from _counters(layout, said)
+
+
+def _remarks(layout: Layout, said: Extras) -> Iterator[TracePacket]:
+    for remark in said.remarks:
+        packet = _aside(remark.start_ns)
+        event = packet.track_event
+        event.track_uuid = layout.remarks[remark.track, remark.gil, remark.row]
+        event.name = remark.name
+        event.categories.append("giltrace")
+        for name, value in remark.args.items():
+            annotation = event.debug_annotations.add(name=name)
+            if isinstance(value, int):
+                annotation.int_value = value
+            else:
+                annotation.string_value = value
+        if remark.end_ns is None:
+            event.type = TrackEvent.TYPE_INSTANT
+            yield packet
+            continue
+        event.type = TrackEvent.TYPE_SLICE_BEGIN
         yield packet
+        end = _aside(remark.end_ns)
+        end.track_event.track_uuid = event.track_uuid
+        end.track_event.type = TrackEvent.TYPE_SLICE_END
+        yield end
 
 
-def _packet() -> TracePacket:
-    """A packet at the very beginning of the trace."""
+def _counters(layout: Layout, said: Extras) -> Iterator[TracePacket]:
+    for counter, track in zip(said.counters, layout.counters, strict=True):
+        for ts_ns, value in counter.points:
+            packet = _aside(ts_ns)
+            packet.track_event.type = TrackEvent.TYPE_COUNTER
+            packet.track_event.track_uuid = track
+            packet.track_event.double_counter_value = value
+            yield packet
+
+
+def _aside(ts_ns: int) -> TracePacket:
+    """A packet of a sequence of its own.
+
+    On the sequence of the events, readers would take these for the last named thread's.
+    """
     return TracePacket(
-        trusted_packet_sequence_id=SEQUENCE, sequence_flags=_NEEDS_STATE, timestamp=0
+        trusted_packet_sequence_id=SEQUENCE + 1,
+        timestamp_clock_id=BUILTIN_CLOCK_MONOTONIC,
+        timestamp=ts_ns,
     )
 
 
@@ -118,12 +155,20 @@ def _attributes(trace: Trace) -> TracePacket:
         "recorded_by": trace.session.giltrace,
         "python": ", ".join(sorted({process.python for process in trace.processes})),
         "backend": ", ".join(sorted({process.backend for process in trace.processes})),
+        "command": " ".join(trace.session.argv),
+        "platform": trace.session.platform,
+    }
+    numbers = {
+        "lost_events": trace.lost_events,
+        "switch_interval_ns": max((gil.switch_interval_ns for gil in trace.gils), default=0),
+        "processes": len(trace.processes),
     }
     for key, text in texts.items():
         packet.trace_attributes.attribute.add(
             key=f"dev.giltrace.{key}", string_value=labels.note_label(text)
         )
-    packet.trace_attributes.attribute.add(
-        key="dev.giltrace.lost_events", long_value=min(trace.lost_events, _HIGHEST)
-    )
+    for key, number in numbers.items():
+        packet.trace_attributes.attribute.add(
+            key=f"dev.giltrace.{key}", long_value=min(number, _HIGHEST)
+        )
     return packet

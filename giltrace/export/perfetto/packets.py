@@ -7,7 +7,6 @@ the numbers in their gaps are varints of fixed width.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -19,8 +18,11 @@ from giltrace.export.perfetto.layout import Layout
 from giltrace.export.perfetto.strings import CATEGORY, Arg, Name, Strings
 from giltrace.export.points import Kind, Points
 from giltrace.export.shapes import (
+    WITH_STACK,
+    WITH_TEXT,
     AcquireShape,
     DropRequestShape,
+    FunctionShape,
     Gap,
     GiveUpShape,
     ReleaseShape,
@@ -54,18 +56,16 @@ Parts: TypeAlias = list[bytes | Gap]
 class Packets:
     """Encodes points. Batches have to come in order, for times are differences."""
 
-    def __init__(
-        self, trace: Trace, lanes: Lanes, layout: Layout, strings: Strings, start_ns: int
-    ) -> None:
-        """The first difference is to ``start_ns``."""
+    def __init__(self, trace: Trace, lanes: Lanes, layout: Layout, strings: Strings) -> None:
         self._lanes = lanes
         self._layout = layout
         self._strings = strings
-        self._last_ns = start_ns
         self._tables = _tables(trace, lanes, strings)
         self._widths = {gap: len(table[0]) for gap, table in self._tables.items()}
-        self._widths[Gap.TIME] = wire.padded_width(max(trace.end_ns - start_ns, 0))
-        self._widths[Gap.TENURE] = wire.padded_width(int(trace.holds.tenure.max(initial=0)))
+        self._widths[Gap.STEP] = wire.padded_width(max(trace.end_ns - trace.start_ns, 0))
+        shapes = Shapes(trace, lanes)
+        self._widths[Gap.CLOCK] = wire.padded_width(shapes.last_clock)
+        self._widths[Gap.OFF_CLOCK] = self._widths[Gap.CLOCK]
         self._widths[Gap.REQUESTS] = wire.padded_width(int(trace.waits.requests.max(initial=0)))
         makers: dict[Kind, Callable[[Any], Template[bytes]]] = {
             Kind.WAIT: self._wait,
@@ -74,14 +74,14 @@ class Packets:
             Kind.GIVE_UP: self._give_up,
             Kind.DROP_REQUEST: self._drop_request,
             Kind.UTILISATION: self._utilisation,
+            Kind.ENTER: self._enter,
+            Kind.LEAVE: self._leave,
         }
-        self._assembly = Assembly(Shapes(trace, lanes), makers, self._fill, b"")
+        self._assembly = Assembly(shapes, makers, self._fill, b"")
 
     def encode(self, points: Points) -> bytes:
         """The packets of a batch."""
-        differences = np.diff(points.ts, prepend=self._last_ns)
-        self._last_ns = int(points.ts[-1])
-        return self._assembly.text(replace(points, ts=differences))
+        return self._assembly.text(points)
 
     def _fill(self, gap: Gap, numbers: I8) -> Objects:
         if gap in self._tables:
@@ -92,9 +92,11 @@ class Packets:
 
     def _wait(self, at: WaitShape) -> Template[bytes]:
         event: Parts = [_begin(self._layout.lanes[at.lane], Name.WAITING)]
-        if at.has_blame:
+        if at.blame:
             event += self._open_text(Arg.BLAME, Gap.BLAMED)
             event += self._open_text(Arg.BLAME_WHERE, Gap.PLACE)
+        if at.blame == WITH_TEXT:
+            event += self._open_text(Arg.BLAME_EXPRESSION, Gap.EXPRESSION)
         event += self._open_number(Arg.REQUESTS, Gap.REQUESTS)
         return self._packets(*self._ended(at), event, self._waiters(at))
 
@@ -104,28 +106,69 @@ class Packets:
         holder = _begin(holder_track, self._strings.thread_name(lane.thread.index))
         holder += wire.number(wire.EVENT_CORRELATION, self._strings.correlation(lane.thread.index))
         state: Parts = [_begin(self._layout.lanes[at.lane], Name.HOLDS)]
+        if at.clock:
+            state += self._clock(at.lane, Gap.CLOCK)
         if at.handoff:
             state.append(wire.fixed64(wire.EVENT_FLOW_END, _FLOWS + lane.gil.index))
-        state += self._open_number(Arg.TENURE, Gap.TENURE)
         waiters = [self._waiters(at)] if at.before == State.WAITS else []
         return self._packets(*self._ended(at), *waiters, [holder], state)
 
     def _release(self, at: ReleaseShape) -> Template[bytes]:
         gil = self._lanes.all[at.lane].gil.index
-        track = self._layout.lanes[at.lane]
         # Where and why are known at the end only; readers add them to the slice.
-        state: Parts = [_end(track)]
+        state: Parts = [_end(self._layout.lanes[at.lane])]
+        if at.clock:
+            state += self._clock(at.lane, Gap.CLOCK)
         if at.handoff:
             state.append(wire.fixed64(wire.EVENT_FLOW, _FLOWS + gil))
         state.append(_text(Arg.CAUSE, self._strings.cause(at.cause)))
-        state += self._open_text(Arg.WHERE, Gap.PLACE)
+        state += self._where(at)
         events: list[Parts] = [[_end(self._layout.gils[gil].holder)], state]
-        if at.after == State.OFF:
-            events.append([_begin(track, Name.OFF), *self._open_text(Arg.WHERE, Gap.PLACE)])
-        return self._packets(*events)
+        return self._packets(*events, *self._off(at))
+
+    def _off(self, at: ReleaseShape) -> list[Parts]:
+        """What follows a release: a slice, and in it one for the call that the thread is in."""
+        if at.after == State.NONE:
+            return []
+        track = self._layout.lanes[at.lane]
+        name = Name.SWITCHING if at.after == State.SWITCHES else Name.OFF
+        off: Parts = [_begin(track, name)]
+        if at.off_clock:
+            off += self._clock(at.lane, Gap.CLOCK)
+        if at.after == State.IN_CALL:
+            call: Parts = [_begin(track, self._strings.call_name(at.call)), *self._where(at)]
+            return [off, call]
+        return [[*off, *self._where(at)]]
+
+    def _where(self, at: ReleaseShape) -> Parts:
+        parts: Parts = []
+        if at.place:
+            parts += self._open_text(Arg.WHERE, Gap.PLACE)
+        if at.place >= WITH_TEXT:
+            parts += self._open_text(Arg.EXPRESSION, Gap.EXPRESSION)
+        if at.place == WITH_STACK:
+            parts += self._open_text(Arg.STACK, Gap.STACK)
+        if at.call:
+            parts.append(_text(Arg.CALL, self._strings.call(at.call)))
+        return parts
+
+    def _clock(self, lane: int, gap: Gap) -> Parts:
+        """The thread's CPU clock: of its values at both ends, readers make the slice's CPU time."""
+        track = wire.number(wire.EVENT_EXTRA_TRACKS, self._layout.clocks[lane])
+        return [track + wire.open_number(wire.EVENT_EXTRA_VALUES), gap]
 
     def _give_up(self, at: GiveUpShape) -> Template[bytes]:
         return self._packets([_end(self._layout.lanes[at.lane])], self._waiters(at))
+
+    def _enter(self, at: FunctionShape) -> Template[bytes]:
+        track = self._layout.functions[at.thread]
+        event: Parts = [_begin(track, self._strings.function_name(at.place))]
+        if at.place:
+            event.append(_text(Arg.WHERE, self._strings.place(at.place)))
+        return self._packets(event)
+
+    def _leave(self, at: FunctionShape) -> Template[bytes]:
+        return self._packets([_end(self._layout.functions[at.thread])])
 
     def _drop_request(self, at: DropRequestShape) -> Template[bytes]:
         event: Parts = [_event(wire.INSTANT, self._layout.gils[at.gil].drop_requests)]
@@ -139,8 +182,18 @@ class Packets:
         return self._packets(_counter(self._layout.gils[at.gil].utilisation, Gap.PERCENT))
 
     def _ended(self, at: WaitShape | AcquireShape) -> list[Parts]:
-        """The end of the slice that a new one of the same lane follows, if there was one."""
-        return [] if at.before == State.NONE else [[_end(self._layout.lanes[at.lane])]]
+        """The ends of what a new slice of the same lane follows, if there was anything."""
+        if at.before == State.NONE:
+            return []
+        end: Parts = [_end(self._layout.lanes[at.lane])]
+        if at.before == State.WAITS:
+            return [end]
+        last = end[:]
+        if at.off_clock:
+            last += self._clock(at.lane, Gap.OFF_CLOCK)
+        if at.off_kind:
+            last.append(_text(Arg.KIND, self._strings.off_kind(at.off_kind)))
+        return [end, last] if at.before == State.IN_CALL else [last]
 
     def _waiters(self, at: WaitShape | AcquireShape | GiveUpShape) -> Parts:
         gil = self._lanes.all[at.lane].gil.index
@@ -149,7 +202,7 @@ class Packets:
     def _packets(self, *events: Parts) -> Template[bytes]:
         """Packets around these events: the first with the time, the others at the same."""
         parts: Parts = []
-        time: Parts = [_TIMESTAMP, Gap.TIME]
+        time: Parts = [_TIMESTAMP, Gap.STEP]
         for event in events:
             header = _SEQUENCE_FIELDS + wire.header(wire.TRACK_EVENT, self._length(event))
             body = [*time, header, *event]
@@ -177,7 +230,10 @@ def _tables(trace: Trace, lanes: Lanes, strings: Strings) -> dict[Gap, Objects]:
     places = np.arange(len(trace.places) + 1) + strings.place(0)
     counts = np.arange(len(lanes.all) + 1)
     percents = np.arange(101)
-    tables = {Gap.PLACE: places, Gap.WAITERS: counts, Gap.PERCENT: percents}
+    expressions = np.arange(len(trace.places) + 1) + strings.expression(0)
+    stacks = np.arange(len(trace.stacks) + 1) + strings.stack(0)
+    tables = {Gap.PLACE: places, Gap.EXPRESSION: expressions, Gap.STACK: stacks}
+    tables |= {Gap.WAITERS: counts, Gap.PERCENT: percents}
     tables |= dict.fromkeys((Gap.BLAMED, Gap.WAITER, Gap.HOLDER), threads)
     return {
         gap: wire.padded_varints(numbers, wire.padded_width(int(numbers[-1])))

@@ -5,12 +5,18 @@ from __future__ import annotations
 import io
 from collections import Counter
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from giltrace.analysis.findings.finding import Kind
+from giltrace.analysis.findings.registry import find_all
 from giltrace.export.registry import create
-from giltrace.model.builder import build
+from giltrace.export.remarks import extras
+from giltrace.model.builder import build, load
+from giltrace.model.calls import OffKind
+from giltrace.model.offgil import READING_INTERVAL_NS
 from giltrace.model.tables import Spans
 from giltrace.model.text import printable
 from giltrace.model.trace import Trace
@@ -22,7 +28,11 @@ from tests.support.trace_processor import Queries, missing, open_trace
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
-STATES = {"holds GIL": "holds", "waiting for GIL": "waits", "off GIL": "off_gil"}
+STATES = {
+    "('holds GIL')": "holds",
+    "('waiting for GIL')": "waits",
+    "('off GIL', 'switching')": "off_gil",
+}
 
 
 def exported(trace: Trace, name: str = "perfetto") -> bytes:
@@ -72,7 +82,7 @@ def test_slices_of_each_thread_and_state(sql: Queries, trace: Trace, state: str)
         f"""
         select thread.name, count(*), sum(dur), min(ts), max(ts + dur)
         from slice join thread_track on slice.track_id = thread_track.id join thread using (utid)
-        where slice.name = '{state}' group by 1 order by 1
+        where slice.name in {state} group by 1 order by 1
         """
     )
 
@@ -108,17 +118,16 @@ def test_flows_join_each_release_to_the_next_acquire(sql: Queries, trace: Trace)
 
 
 def test_arguments(sql: Queries, trace: Trace) -> None:
-    """Cause, place and tenure of a hold can be queried, and the holder that a wait is blamed on."""
+    """Cause and place of a hold can be queried, and the holder that a wait is blamed on."""
     holds = trace.holds
     expected = [
-        (int(tenure), trace.places[place].qualname, ("voluntary", "forced", "unknown")[cause - 1])
-        for tenure, place, cause in zip(holds.tenure, holds.place, holds.cause, strict=True)
+        (int(start), trace.places[place].qualname, ("voluntary", "forced", "unknown")[cause - 1])
+        for start, place, cause in zip(holds.start, holds.place, holds.cause, strict=True)
         if cause
     ]
     found = sql.rows(
         """
-        select coalesce(extract_arg(arg_set_id, 'debug.tenure'),
-                        extract_arg(arg_set_id, 'args.tenure')),
+        select ts,
                coalesce(extract_arg(arg_set_id, 'debug.where'),
                         extract_arg(arg_set_id, 'args.where')),
                coalesce(extract_arg(arg_set_id, 'debug.cause'),
@@ -128,7 +137,7 @@ def test_arguments(sql: Queries, trace: Trace) -> None:
     )
     assert (
         expected
-        == [(tenure, where.rpartition(" in ")[2], cause) for tenure, where, cause in found][
+        == [(start, where.rpartition(" in ")[2], cause) for start, where, cause in found][
             : len(expected)
         ]
     )
@@ -260,8 +269,10 @@ def test_groups_and_rows() -> None:
             ("GIL (pid 100)", "GIL utilisation"),
             ("GIL (pid 100)", "GIL waiters"),
             ("GIL (pid 100)", "drop requests"),
+            ("GIL (pid 100)", "findings"),
             ("GIL (pid 100, interpreter 7)", "GIL holder"),
             ("GIL (pid 100, interpreter 7)", "GIL utilisation"),
+            ("GIL (pid 100, interpreter 7)", "findings"),
         ]
         rows = queries.rows(
             """
@@ -315,3 +326,69 @@ def test_states_can_be_compared_with_the_standard_library(sql: Queries, trace: T
     change = np.concatenate([np.ones(len(waits), int), -np.ones(len(waits), int)])
     order = np.lexsort((change, times))
     assert most == int(np.cumsum(change[order]).max())
+
+
+SAMPLE = Path(__file__).parents[3] / "sample_runs" / "blocking-1-spin.giltrace"
+
+
+def slices_of(trace: Trace) -> int:
+    """How many slices and instants a viewer is to show."""
+    named = np.flatnonzero(trace.off_gil.call > 0)
+    calls = int(np.count_nonzero(trace.off_gil.kind[named] != OffKind.SWITCH))
+    tables = (trace.waits, trace.off_gil, trace.drop_requests, trace.spans)
+    return 2 * len(trace.holds) + sum(map(len, tables)) + calls + len(extras(trace).remarks)
+
+
+@pytest.mark.repo
+@pytest.mark.parametrize("name", ["perfetto", "chrome"])
+def test_a_real_capture_is_complete(name: str) -> None:
+    """Of a recorded server, all slices, flows, threads and counters are there, in both formats."""
+    trace = load(SAMPLE)
+    with open_trace(exported(trace, name)) as queries:
+        assert queries.problems() == []
+        assert queries.value("select count(*) from slice") == slices_of(trace)
+        assert queries.value("select count(*) from flow") == len(trace.handoffs)
+        shown = queries.rows(
+            "select thread.name, sum(dur) from slice join thread_track t on track_id = t.id"
+            " join thread using (utid) where slice.name = 'holds GIL' group by tid order by tid"
+        )
+        held = [int(trace.holds.ns[trace.holds.thread == t.index].sum()) for t in trace.threads]
+        assert shown == [
+            (thread.name, ns) for thread, ns in zip(trace.threads, held, strict=True) if ns
+        ]
+        sampled = queries.rows(
+            "select count(*) from counter join track on track_id = track.id"
+            " where track.name glob 'memory*'"
+        )
+        assert sampled == [(len(trace.samples),)]
+
+
+@pytest.mark.repo
+@pytest.mark.parametrize("name", ["perfetto", "chrome"])
+def test_cpu_time_of_slices(name: str) -> None:
+    """The CPU time of long holds is in the column that the engine has for it."""
+    trace = load(SAMPLE)
+    long = trace.holds.ns >= READING_INTERVAL_NS
+    idle = trace.running.not_running_ns
+    known = np.flatnonzero(long & (idle >= 0))
+    ran = int(np.maximum(trace.holds.ns[known] - idle[known], 0).sum())
+    with open_trace(exported(trace, name)) as queries:
+        assert queries.rows(
+            "select count(*), sum(thread_dur) from slice"
+            " where name = 'holds GIL' and thread_dur is not null"
+        ) == [(len(known), ran)]
+
+
+def test_what_is_said_in_words(trace: Trace) -> None:
+    """Findings are slices whose arguments tell the evidence."""
+    with open_trace(exported(trace)) as queries:
+        [(name, waits)] = queries.rows(
+            """
+            select slice.name, extract_arg(slice.arg_set_id, 'debug.waits') from slice
+            join track on track_id = track.id
+            where track.name = 'findings' and slice.name glob 'convoy*'
+            """
+        )
+    [convoy] = [finding for finding in find_all(trace) if finding.kind is Kind.CONVOY]
+    assert waits == convoy.waits
+    assert trace.threads[convoy.hogs[0].thread].name in name

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import io
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
+from giltrace.capture.records import Sample
 from giltrace.export.perfetto import PerfettoExporter
 from giltrace.model.builder import build
 from giltrace.model.text import printable
 from giltrace.model.trace import Trace
+from tests.support import stories
 from tests.support.hostile import NAMES
-from tests.support.perfetto_file import BEGIN, END, PerfettoFile, parse
+from tests.support.perfetto_file import BEGIN, COUNTER, END, INSTANT, PerfettoFile, parse
 from tests.support.recording import Recording, Spot
 from tests.support.synthetic import synthetic
 from tests.support.timeline import timeline
@@ -48,9 +51,14 @@ def test_states_of_a_thread() -> None:
             "holds GIL",
             0,
             7_000_000,
-            {"tenure": 1, "cause": "forced", "where": "spin.py:12 in spin"},
+            {"cause": "forced", "where": "spin.py:12 in spin"},
         ),
-        ("off GIL", 7_000_000, 7_000_000, {"where": "spin.py:12 in spin"}),
+        (
+            "switching",
+            7_000_000,
+            7_000_000,
+            {"where": "spin.py:12 in spin", "kind": "switching"},
+        ),
         (
             "waiting for GIL",
             7_000_000,
@@ -61,7 +69,7 @@ def test_states_of_a_thread() -> None:
             "holds GIL",
             8_000_000,
             9_000_000,
-            {"tenure": 3, "cause": "voluntary", "where": "spin.py:12 in spin"},
+            {"cause": "voluntary", "where": "spin.py:12 in spin"},
         ),
     ]
 
@@ -160,7 +168,7 @@ def test_any_name_can_be_shown(name: str) -> None:
     shown = printable(name or "thread 100")
     where = printable(str(trace.places[1]), 200)
     assert rows(file, f"{shown} [100/100]") == [
-        ("holds GIL", 1, 2, {"tenure": 1, "cause": "voluntary", "where": where})
+        ("holds GIL", 1, 2, {"cause": "voluntary", "where": where})
     ]
 
 
@@ -174,7 +182,7 @@ def test_impossible_ids(pid: int, tid: int) -> None:
     process.acquire(thread, 1, 1)
     process.release(thread, 2)
     file = exported(build(recording.capture()))
-    assert [s.name for s in file.slices()] == ["waiting for GIL", "A", "holds GIL"]
+    assert [s.name for s in file.slices()][1:] == ["waiting for GIL", "A", "holds GIL"]
 
 
 def test_level_0_is_the_same_file_uncompressed() -> None:
@@ -191,5 +199,115 @@ def test_large_trace_is_complete() -> None:
     assert file.open_slices == 0
     assert count["holds GIL"] == len(trace.holds)
     assert count["waiting for GIL"] == len(trace.waits)
-    assert count["off GIL"] == len(trace.off_gil)
+    assert count["off GIL"] + count["switching"] == len(trace.off_gil)
     assert sum(len(event.flows) for event in file.events) == len(trace.handoffs)
+
+
+def test_off_the_gil_slices_name_the_call() -> None:
+    """Nested in `off GIL` is the call, with its source text; its end says what kind it was."""
+    file = exported(
+        timeline(
+            "A: hold 0-1ms at a.py:1 in f call=_socket.socket.recv",
+            "A: hold 9-10ms at a.py:2 in f check",
+            "A: wait 10-12ms hold 12-13ms at a.py:2 in f",
+            "B: hold 10-12ms",
+        )
+    )
+    assert [
+        (s.depth, s.name, s.start, s.end, s.args)
+        for s in sorted(file.slices(), key=lambda s: (s.start, s.depth))
+        if file.track_name(s.track) == "A [100/100]" and "GIL" not in s.name.replace("off", "")
+    ] == [
+        (
+            1,
+            "socket.recv",
+            1_000_000,
+            9_000_000,
+            {"where": "a.py:1 in f", "call": "socket.recv"},
+        ),
+    ]
+    off = next(s for s in file.slices() if s.name == "off GIL")
+    assert off.args == {"kind": "blocked"}
+
+
+def test_cpu_time_of_long_slices() -> None:
+    """Where a thread's clock was read, slices say how long of them it ran."""
+    file = exported(
+        timeline(
+            "A: hold 0-1ms at a.py:1 in f cpu=0-600us",
+            "A: hold 2-3ms at a.py:1 in f cpu=1500us-2500us",
+        )
+    )
+    clock = next(uuid for uuid in file.tracks if file.track_name(uuid).endswith("thread_time"))
+    assert file.track_name(clock) == "A [100/100] > thread_time"
+    assert [(s.name, s.cpu_ns) for s in file.slices() if s.cpu_ns is not None] == [
+        ("holds GIL", 600_000),
+        ("off GIL", 900_000),
+        ("holds GIL", 1_000_000),
+    ]
+
+
+def test_function_spans_nest_on_a_track_of_their_own() -> None:
+    """Outer functions are around inner ones, also where they begin and end at one time."""
+    file = exported(
+        timeline(
+            "A: hold 0-1ms span 0-4ms depth=2 at a.py:5 in inner",
+            "A: span 4-9ms depth=2 at a.py:7 in again span 0-9ms at a.py:1 in outer",
+        )
+    )
+    track = "A [100/100] > functions"
+    found = [s for s in file.slices() if file.track_name(s.track) == track]
+    assert sorted((s.depth, s.name, s.start, s.end, s.args) for s in found) == [
+        (0, "outer", 0, 9_000_000, {"where": "a.py:1 in outer"}),
+        (1, "again", 4_000_000, 9_000_000, {"where": "a.py:7 in again"}),
+        (1, "inner", 0, 4_000_000, {"where": "a.py:5 in inner"}),
+    ]
+
+
+def test_samples_are_counters_of_the_process() -> None:
+    """What the kernel said in samples: levels as they are, totals as rates."""
+    recording = Recording()
+    process = recording.process(100)
+    thread = process.thread("A")
+    process.acquire(thread, 0, 1)
+    process.release(thread, 10**9)
+    half = 5 * 10**8
+    samples = [Sample(0, n * half, 64 << 20, 2, n * 10**8, 0, 7 * n, n, []) for n in range(3)]
+    file = exported(build(replace(recording.capture(), samples=samples)))
+    points: dict[str, list[tuple[int, float | None]]] = {}
+    for event in file.events:
+        name = file.track_name(event.track)
+        if event.kind == COUNTER and name.startswith("python [100] > "):
+            points.setdefault(name.partition(" > ")[2], []).append((event.ts, event.value))
+    assert points == {
+        "memory (RSS)": [(0, 64), (half, 64), (2 * half, 64)],
+        "threads": [(0, 2), (half, 2), (2 * half, 2)],
+        "CPU": [(0, 20), (half, 20), (2 * half, 0)],
+        "context switches, voluntary": [(0, 14), (half, 14), (2 * half, 0)],
+        "context switches, involuntary": [(0, 2), (half, 2), (2 * half, 0)],
+    }
+
+
+def test_findings_are_explained_in_the_trace() -> None:
+    """A convoy has a slice over its time that says in words who lost how much to whom."""
+    file = exported(timeline(stories.convoy(40)))
+    found = [s for s in file.slices() if file.track_name(s.track).endswith("> findings")]
+    convoy = next(s for s in found if s.name.startswith("convoy: "))
+    assert convoy.name == "convoy: MainThread lost 195 ms to Thread-1, 5 ms at a time"
+    assert convoy.args["victim_1"] == "MainThread: 39 waits, 195 ms"
+    assert str(convoy.args["holder_1"]).startswith("Thread-1: 195 ms, most at load.py:12 in spin")
+    assert (convoy.start, convoy.end) == (11_000_000, 396_000_000)
+
+
+def test_lost_events_are_marked() -> None:
+    """Where events of a thread are missing, the GIL's group says so at that time."""
+    file = exported(timeline("A: hold 0-1ms lost 3 hold 4-5ms"))
+    [mark] = [e for e in file.events if file.track_name(e.track).endswith("> lost events")]
+    assert (mark.ts, mark.kind, mark.args) == (1_000_000, INSTANT, {"thread": "A 100"})
+
+
+def test_callers_are_an_argument() -> None:
+    """Where stacks were recorded, the hold names the callers, the innermost first."""
+    file = exported(timeline("A: hold 0-1ms at a.py:1 in f from b.py:2 in g from c.py:3 in h"))
+    [hold] = [s for s in file.slices() if s.name == "holds GIL"]
+    assert hold.args["stack"] == "b.py:2 in g < c.py:3 in h"
