@@ -6,6 +6,7 @@
 #include "calls.h"
 #include "clock.h"
 #include "frames.h"
+#include "inject.h"
 #include "reader.h"
 #include "spans.h"
 #include "tap.h"
@@ -252,6 +253,47 @@ static PyObject *core_finalizing(PyObject *Py_UNUSED(module), PyObject *Py_UNUSE
     Py_RETURN_NONE;
 }
 
+/* The result is an OSError with the message if the kernel refused, a TapError otherwise. */
+static PyObject *inject_failed(int code, const gt_error_t *error)
+{
+    if (code == 0)
+        return raise_tap(error);
+    PyObject *reason = Py_BuildValue("(is)", code, error->message);
+    if (reason != NULL)
+        PyErr_SetObject(PyExc_OSError, reason);
+    Py_XDECREF(reason);
+    return NULL;
+}
+
+static PyObject *core_inject(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int tid, pending, code = 0;
+    const char *text;
+    Py_ssize_t length;
+    gt_functions_t f;
+    gt_error_t error;
+    if (!PyArg_ParseTuple(args, "ipy#(KKKKKKKKKK)", &tid, &pending, &text, &length, &f.mmap,
+                          &f.mprotect, &f.munmap, &f.pthread_create, &f.pthread_detach,
+                          &f.is_initialized, &f.add_pending_call, &f.ensure, &f.release, &f.run))
+        return NULL;
+    gt_injected_t outcome;
+    Py_BEGIN_ALLOW_THREADS
+    outcome = gt_inject(tid, pending ? GT_INJECT_PENDING : GT_INJECT_THREAD, &f, text,
+                        (size_t)length, &code, &error);
+    Py_END_ALLOW_THREADS
+    return outcome == GT_INJECT_FAILED ? inject_failed(code, &error)
+                                       : PyBool_FromLong(outcome == GT_INJECTED);
+}
+
+static PyObject *kept;
+
+static PyObject *core_keep(PyObject *Py_UNUSED(module), PyObject *what)
+{
+    PyObject *before = kept != NULL ? kept : Py_NewRef(Py_None);
+    kept = Py_NewRef(what);
+    return before;
+}
+
 static PyObject *core_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     return Py_BuildValue("{s:O,s:O,s:I,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
@@ -294,6 +336,13 @@ static PyMethodDef methods[] = {
      "enter(code, ...)\n\nThe calling thread enters a function, or goes on in a generator."},
     {"leave", (PyCFunction)(void (*)(void))core_leave, METH_FASTCALL,
      "leave(code, ...)\n\nThe calling thread leaves a function, or pauses in a generator."},
+    {"inject", core_inject, METH_VARARGS,
+     "inject(tid, pending, text, functions) -> bool\n\nMake another process run a line of Python: "
+     "in a thread of its own, or as a pending call of the main thread `tid`. False: not now, the "
+     "thread is not where that is safe. functions: addresses there, in the order of inject.h."},
+    {"keep", core_keep, METH_O,
+     "keep(object) -> object\n\nHold an object for as long as the process lives; returns the one "
+     "that was held before."},
     {"finalizing", core_finalizing, METH_NOARGS,
      "finalizing()\n\nRead no more Python frames: the interpreter is shutting down."},
     {"state", core_state, METH_NOARGS, "state() -> dict with installed, recording, gils, interposed"},

@@ -47,7 +47,7 @@ static void reader_dealloc(reader_t *self)
     Py_DECREF(type);
 }
 
-static bool map_file(reader_t *self, const char *path)
+static bool map_file(reader_t *self, const char *path, uid_t owner)
 {
     int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC);
     struct stat status;
@@ -57,9 +57,9 @@ static bool map_file(reader_t *self, const char *path)
             close(fd);
         return false;
     }
-    if (!S_ISREG(status.st_mode) || status.st_uid != geteuid()) {
+    if (!S_ISREG(status.st_mode) || status.st_uid != owner) {
         close(fd);
-        PyErr_SetString(PyExc_PermissionError, "not a file of this user");
+        PyErr_SetString(PyExc_PermissionError, "not a file of the user who is recorded");
         return false;
     }
     self->bytes = (size_t)status.st_size;
@@ -80,12 +80,13 @@ static bool map_file(reader_t *self, const char *path)
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"path", NULL};
+    static char *names[] = {"path", "owner", NULL};
     PyObject *path = NULL;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&", names, PyUnicode_FSConverter, &path))
+    unsigned owner = geteuid();
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O&|I", names, PyUnicode_FSConverter, &path, &owner))
         return NULL;
     reader_t *self = (reader_t *)type->tp_alloc(type, 0);
-    if (self == NULL || !map_file(self, PyBytes_AS_STRING(path)))
+    if (self == NULL || !map_file(self, PyBytes_AS_STRING(path), owner))
         goto fail;
     gt_header_t *header = self->memory;
     if (!atomic_load_explicit(&header->ready, memory_order_acquire)) {
@@ -348,7 +349,7 @@ static PyGetSetDef getset[] = {
 
 static PyType_Slot slots[] = {
     {Py_tp_new, reader_new},       {Py_tp_dealloc, reader_dealloc}, {Py_tp_methods, methods},
-    {Py_tp_getset, getset},        {Py_tp_doc, "ArenaReader(path): the recorder's side of an arena"},
+    {Py_tp_getset, getset},        {Py_tp_doc, "ArenaReader(path, owner=geteuid()): the recorder's side of an arena"},
     {0, NULL},
 };
 

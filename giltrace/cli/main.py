@@ -29,6 +29,7 @@ class Entry(NamedTuple):
 
 COMMANDS: Final[dict[str, Entry]] = {
     "record": Entry("giltrace.cli.record", "record", "Run a program and record its GIL."),
+    "attach": Entry("giltrace.cli.attach", "attach", "Record a process that runs already."),
     "report": Entry(
         "giltrace.cli.report", "report", "Explain a capture in words, numbers and lines of code."
     ),

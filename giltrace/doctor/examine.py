@@ -21,7 +21,7 @@ def examine_machine() -> list[Check]:
         packages.browser(),
         packages.terminal_ui(),
         packages.zeromq(),
-        system.debugger(),
+        system.attaching(),
         system.ptrace_scope(),
         system.uprobes(),
     ]

@@ -66,7 +66,7 @@ class ProcessDrain:
             BlockingIOError: it is not ready yet.
             OSError, ValueError: it is not an arena.
         """
-        self._reader = ArenaReader(path)
+        self._reader = ArenaReader(path, path.parent.stat().st_uid)
         # From here on the memory goes when target and recorder do, whatever happens to them.
         path.unlink()
         self._writer = writer

@@ -85,7 +85,7 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
         collector = Collector(session, writer)
         with held_back() as mask:
             pid = _spawn(target, session, mask)
-            outcome = _Recording(collector, options, status).follow(pid)
+            outcome = Recording(collector, options, status).follow(pid)
         outcome.capture_bytes = writer.bytes_written
         outcome.notes += describe_refusals(collector.refusals)
         if outcome.processes == 0 and outcome.failure is None:
@@ -110,7 +110,7 @@ def session_info(
     )
 
 
-class _Recording:
+class Recording:
     """The loop from the start of the target to its end."""
 
     def __init__(self, collector: Collector, options: Options, status: StatusLine) -> None:
@@ -134,9 +134,12 @@ class _Recording:
         code, number = ended
         self._see_off()
         self._end(code, number, "the target ended")
+        return self._outcome(128 + number if number is not None else code or 0, pid)
+
+    def _outcome(self, exit_code: int, pid: int) -> Outcome:
         collector = self._collector
         return Outcome(
-            exit_code=128 + number if number is not None else code or 0,
+            exit_code=exit_code,
             events=collector.events,
             lost_events=collector.lost_events,
             processes=collector.joined,
@@ -145,6 +148,7 @@ class _Recording:
         )
 
     def _round(self) -> float:
+        """Take what is there; returns how many seconds may pass before the next time."""
         if not self._on:
             return _WAIT_S
         pauses: list[float] = []

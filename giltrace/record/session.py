@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from giltrace.errors import GiltraceError
-from giltrace.record.settings import Settings
+from giltrace.record.settings import OPTIONS, Settings, recorder_of
 
 ENVIRONMENT = "GILTRACE_SESSION"
 _BOOT = Path(__file__).parent.parent / "runtime" / "boot"
@@ -44,23 +44,30 @@ class Session:
         path: the folder.
     """
 
-    def __init__(self, settings: Settings, *, recorder: int = 0) -> None:
+    def __init__(
+        self, settings: Settings, *, recorder: int = 0, owner: tuple[int, int] | None = None
+    ) -> None:
         """Create the folder.
 
         Args:
             settings: what joining processes are asked for.
             recorder: process id of the recorder; processes join only while it lives. 0: this one.
+            owner: user and group id of the processes that join, if root records another's.
 
         Raises:
             GiltraceError: no private folder can be made.
         """
-        root = _root()
+        others = owner is not None and owner[0] != os.geteuid()
+        root = _root(for_others=others)
         _sweep(root)
         self.path = root / f"{os.getpid()}-{secrets.token_hex(4)}"
         self._known: set[str] = set()
         try:
             self.path.mkdir(mode=0o700)
             settings.write(self.path, recorder=recorder or os.getpid())
+            if others and owner is not None:
+                os.chown(self.path / OPTIONS, *owner)
+                os.chown(self.path, *owner)
         except OSError as error:
             self.close()
             raise _no_room(root, error) from None
@@ -94,6 +101,26 @@ class Session:
             found.append(Refusal(int(path.name.split(".")[0]), executable, reason))
         return found
 
+    def put(self, name: str, text: str) -> Path:
+        """Write a new file for the processes of this session, which own the folder.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.path / name
+        owner = self.path.stat()
+        # Never through a link, nor into a file, that someone else has put there.
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with open(fd, "w", encoding="utf-8", errors="surrogateescape") as file:
+            if owner.st_uid != os.geteuid():
+                os.fchown(fd, owner.st_uid, owner.st_gid)
+            file.write(text)
+        return path
+
+    def withdraw(self) -> None:
+        """Let no further process join."""
+        (self.path / OPTIONS).unlink(missing_ok=True)
+
     def forget(self, path: Path) -> None:
         """Report an arena again at the next call: it was not ready yet."""
         self._known.discard(path.name)
@@ -126,8 +153,10 @@ def without_session(env: Mapping[str, str]) -> dict[str, str]:
     return clean
 
 
-def _root() -> Path:
-    """This user's folder for sessions.
+def _root(*, for_others: bool = False) -> Path:
+    """This user's folder for sessions; root has a second one, for other users' processes.
+
+    Those can pass through it, each to a session of its own, and can change nothing in it.
 
     Raises:
         GiltraceError: it cannot be made, or is not this user's alone.
@@ -135,14 +164,19 @@ def _root() -> Path:
     base = Path("/dev/shm")
     if not os.access(base, os.W_OK | os.X_OK):
         base = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    root = base / f"giltrace-{os.getuid()}"
+    root = base / f"giltrace-{os.getuid()}{'-attach' if for_others else ''}"
+    mode = 0o711 if for_others else 0o700
     try:
-        root.mkdir(mode=0o700, exist_ok=True)
+        root.mkdir(mode=mode, exist_ok=True)
         status = root.lstat()
     except OSError as error:
         raise _no_room(base, error) from None
     # In a folder that everyone can write to, someone else may have been there first.
-    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+    if (
+        not stat.S_ISDIR(status.st_mode)
+        or status.st_uid != os.getuid()
+        or status.st_mode & 0o077 & ~mode
+    ):
         raise GiltraceError(
             f"{root} is not a folder that only you can read and write",
             f"Remove it, or find out who made it: ls -ld {root}",
@@ -155,11 +189,7 @@ def _sweep(root: Path) -> None:
     for folder in root.iterdir():
         owner = folder.name.split("-")[0]
         pids = [owner, *(path.name.split(".")[0] for path in folder.glob("*.arena"))]
-        try:
-            options = (folder / "options").read_text(encoding="ascii").split()
-            pids.append(options[options.index("recorder") + 1])
-        except (OSError, ValueError, IndexError):
-            pass
+        pids.append(str(recorder_of(folder) or owner))
         if not any(Path("/proc", pid).exists() for pid in pids):
             shutil.rmtree(folder, ignore_errors=True)
 

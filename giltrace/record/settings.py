@@ -17,7 +17,17 @@ Backend: TypeAlias = Literal["auto", "tap", "portable"]
 BACKENDS: Final[dict[str, int]] = {"auto": 0, "tap": -1, "portable": 1}
 """How back ends are written down for the processes that join."""
 
-_FILE: Final = "options"
+OPTIONS: Final = "options"
+"""The file in a session's folder that says so."""
+
+
+def recorder_of(folder: Path) -> int:
+    """The process id of who reads in a session's folder; 0 if nothing says so."""
+    try:
+        words = (folder / OPTIONS).read_text(encoding="ascii").split()
+        return int(words[words.index("recorder") + 1])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 @dataclass(frozen=True)
@@ -53,7 +63,7 @@ class Settings:
         values["portable"] = BACKENDS[values.pop("backend")]
         values |= {f"{name}_namespace": options.namespace(name) for name in options.NAMESPACES}
         lines = "".join(f"{key} {int(value)}\n" for key, value in values.items())
-        (folder / _FILE).write_text(lines, encoding="ascii")
+        (folder / OPTIONS).write_text(lines, encoding="ascii")
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -62,7 +72,7 @@ class Settings:
         Raises:
             OSError, ValueError: it is not there, or something else.
         """
-        lines = (folder / _FILE).read_text(encoding="ascii").splitlines()
+        lines = (folder / OPTIONS).read_text(encoding="ascii").splitlines()
         values: dict[str, Any] = {key: int(value) for key, value in map(str.split, lines)}
         values |= {"calls": CALLS[values["calls"]], "children": bool(values["children"])}
         values["backend"] = next(k for k, v in BACKENDS.items() if v == values["portable"])

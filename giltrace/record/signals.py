@@ -1,4 +1,4 @@
-"""Signals that reach the recorder but are meant for the target."""
+"""Signals that reach the recorder: meant for the target, or for the recorder itself."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _FOR_THE_TARGET = frozenset(
         signal.SIGUSR2,
     }
 )
+_STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
 _WAKING = _FOR_THE_TARGET | {signal.SIGCHLD}
 
 
@@ -44,3 +45,30 @@ def pass_on(pid: int, timeout_s: float) -> None:
             # Not reaped yet, so the id is still the child's.
             os.kill(pid, info.si_signo)
         info = signal.sigtimedwait(_WAKING, 0)
+
+
+class Interrupted:
+    """Whether somebody has asked the recorder to stop: Ctrl-C, or a polite kill."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def __call__(self) -> bool:
+        """Whether that has happened."""
+        return self.wait(0)
+
+    def wait(self, timeout_s: float) -> bool:
+        """Wait for it, at most so long; returns whether it has happened."""
+        if not self._asked:
+            self._asked = signal.sigtimedwait(_STOPPING, timeout_s) is not None
+        return self._asked
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[Interrupted]:
+    """Hold back the signals that end a program, for whoever looks at what this gives."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    try:
+        yield Interrupted()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -31,15 +31,23 @@ class StatusLine:
             text += f"  {pids} processes"
         if lost:
             text += f"  {lost:,} LOST"
-        width = shutil.get_terminal_size().columns
-        self._write(f"\r{text[: width - 1]}\x1b[K")
-        self._shown = True
+        self._rewrite(text)
+
+    def say(self, text: str) -> None:
+        """Write something else in its place."""
+        if self._enabled:
+            self._rewrite(f"giltrace: {text}")
 
     def clear(self) -> None:
         """Take the line away, so that other words can be written."""
         if self._shown:
             self._write("\r\x1b[K")
             self._shown = False
+
+    def _rewrite(self, text: str) -> None:
+        width = shutil.get_terminal_size().columns
+        self._write(f"\r{text[: width - 1]}\x1b[K")
+        self._shown = True
 
     def _write(self, text: str) -> None:
         if self._stream is None:

@@ -45,14 +45,14 @@ def resolve(words: Sequence[str], env: Mapping[str, str] | None = None) -> Targe
             raise GiltraceError(
                 f"{first} needs {'a module' if first == '-m' else 'code'}", exit_code=2
             )
-        return Target((sys.executable, *words), _label(words[1]) if first == "-m" else "code")
+        return Target((sys.executable, *words), label(words[1]) if first == "-m" else "code")
     if _is_script(first):
         _check_file(Path(first))
-        return Target((sys.executable, *words), _label(Path(first).stem))
+        return Target((sys.executable, *words), label(Path(first).stem))
     path = shutil.which(first, path=(env or os.environ).get("PATH"))
     if path is None:
         raise _not_found(first)
-    return Target((os.path.abspath(path), *words[1:]), _label(Path(first).name))
+    return Target((os.path.abspath(path), *words[1:]), label(Path(first).name))
 
 
 def _is_script(word: str) -> bool:
@@ -85,6 +85,18 @@ def _not_found(word: str) -> GiltraceError:
     )
 
 
-def _label(text: str) -> str:
+def label_of(argv: Sequence[str]) -> str:
+    """A short name for a command line: that of its script or module, or of its program."""
+    words = list(argv[1:])
+    for at, word in enumerate(words):
+        if word in ("-m", "-c") and at + 1 < len(words):
+            return label(words[at + 1]) if word == "-m" else "code"
+        if not word.startswith("-"):
+            return label(Path(word).stem)
+    return label(Path(argv[0]).name) if argv else "capture"
+
+
+def label(text: str) -> str:
+    """A short name made of ``text`` that is safe in a file name."""
     kept = "".join(c if c.isalnum() or c in "._-" else "-" for c in text).strip(".-")
     return kept[:40] or "capture"

@@ -6,6 +6,7 @@ import atexit
 import errno
 import os
 import sys
+import threading
 import time
 
 from giltrace import _core
@@ -21,7 +22,7 @@ _GEOMETRIES = ((4096, 4096, 4 << 20), (1024, 1024, 2 << 20), (256, 256, 1 << 20)
 _FORKED = 2
 
 _session = ""
-_hooked = False
+_at_fork = _at_exit = False
 
 
 def join(session: str) -> bool:
@@ -36,6 +37,33 @@ def join(session: str) -> bool:
         OSError: the session's folder has no room, or is gone.
     """
     return _join(session, first=0)
+
+
+def attach(session: str) -> None:
+    """Join in the middle of the program's life, from a thread that is not the program's.
+
+    Raises:
+        giltrace._core.TapError, Refused, OSError: as of `join`, or the process is being recorded.
+    """
+    if _core.state()["recording"]:
+        if _session and options.is_alive(_recorder(_session)):
+            raise _core.TapError("it is being recorded already")
+        leave()  # the recorder was killed
+    join(session)
+    _name_visitor()
+
+
+def detach() -> None:
+    """`leave`, from a thread that is not the program's."""
+    _name_visitor()
+    leave()
+
+
+def _name_visitor() -> None:
+    """What brings us in and out holds the GIL, too, for a moment: say who that is."""
+    me = threading.get_native_id()
+    if me not in {thread.native_id for thread in threading.enumerate()}:
+        _core.name_thread(me, b"giltrace attach")
 
 
 def _join(session: str, first: int) -> bool:
@@ -58,12 +86,15 @@ def _join(session: str, first: int) -> bool:
 
 def leave() -> None:
     """Stop recording this process and undo everything. A no-op if it is not recorded."""
-    global _session
+    global _session, _at_exit
     _session = ""
     names.unwatch()
     calls.unwatch()
     spans.unwatch()
     _core.stop()
+    if _at_exit:
+        _at_exit = False
+        atexit.unregister(_core.finalizing)
 
 
 def _start(session: str, asked: dict[str, int], first: int) -> None:
@@ -90,11 +121,13 @@ def _start(session: str, asked: dict[str, int], first: int) -> None:
 
 
 def _hook_once() -> None:
-    # Neither of these can be taken back, so both do nothing once the recording is over.
-    global _hooked
-    if not _hooked:
-        _hooked = True
+    global _at_fork, _at_exit
+    if not _at_fork:
+        _at_fork = True
+        # This cannot be taken back, so it does nothing once the recording is over.
         os.register_at_fork(after_in_child=_after_fork)
+    if not _at_exit:
+        _at_exit = True
         # Registered early, so it runs late: after the target's own exit handlers.
         atexit.register(_core.finalizing)
 
@@ -108,3 +141,10 @@ def _after_fork() -> None:
             _join(session, _FORKED)
         except Exception as error:  # the fork is the target's; it must not fail because of us
             print(f"giltrace: process {os.getpid()} is not recorded: {error}", file=sys.stderr)
+
+
+def _recorder(session: str) -> int:
+    try:
+        return options.read(session).get("recorder", 0)
+    except (OSError, ValueError):
+        return 0  # and its folder is gone

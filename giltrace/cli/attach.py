@@ -1,0 +1,55 @@
+"""``giltrace attach``: record a process that runs already."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from giltrace.cli.recording import conclude, recording_options, settings
+from giltrace.record.settings import Calls
+
+
+@click.command(short_help="Record a process that runs already.")
+@recording_options
+@click.argument("pid", type=click.IntRange(min=1), metavar="PID")
+def attach(
+    pid: int,
+    path: Path | None,
+    force: bool,
+    duration_s: float | None,
+    stacks: int,
+    calls: Calls,
+    least_span_us: float,
+    buffer_mib: int,
+    children: bool,
+    quiet: bool,
+) -> int:
+    """Record the running Python process PID, then leave it as it was.
+
+    \\b
+        giltrace attach 4711
+        giltrace attach --duration 10 -o slow.giltrace 4711
+
+    Recording ends with Ctrl-C, after --duration, or when the process ends. The process goes on
+    undisturbed and keeps nothing of giltrace. Processes that it forks meanwhile are recorded, too
+    (unless --no-children is given).
+
+    This needs the rights of a debugger: a process of your own, where the kernel allows that
+    (kernel.yama.ptrace_scope=0), or root. The process's Python must be CPython 3.11 or later, and
+    giltrace must be installed for it: this very one, or one in its own environment.
+    """
+    from giltrace.record.attach import attach as record
+    from giltrace.record.run import Options
+    from giltrace.record.running import examine
+    from giltrace.record.status import StatusLine
+
+    process = examine(pid)
+    options = Options(
+        output=path or Path(f"{process.label}-{pid}.giltrace"),
+        force=force,
+        duration_s=duration_s,
+        settings=settings(stacks, calls, least_span_us, buffer_mib, children),
+    )
+    outcome = record(process, options, StatusLine(enabled=not quiet))
+    return conclude(outcome, options.output, quiet=quiet)

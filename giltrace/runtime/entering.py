@@ -1,0 +1,122 @@
+"""Joining a recording in the middle of a program's life, and leaving it: what attaching runs.
+
+The text of this file is run inside a process that may never have heard of giltrace, in a thread
+that lives as long as that takes. So it is complete in itself, and it leaves `sys.path` and
+`sys.modules` as they were: see docs/adr/0010.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# As the interpreter has them from its start on.
+from _frozen_importlib import module_from_spec
+from _frozen_importlib_external import EXTENSION_SUFFIXES, spec_from_file_location
+
+
+def enter(session: str, root: str, version: str) -> None:
+    """Record this process into ``session``, or leave word there why not.
+
+    Args:
+        session: the recording's folder; if it is gone, nothing happens.
+        root: the folder that the recorder's own giltrace is in.
+        version: of the recorder's giltrace; no other will do.
+    """
+    if not os.path.isdir(session):
+        return
+    before = set(sys.modules)
+    try:
+        _import(root, version)
+        from giltrace import _core
+        from giltrace.runtime import bootstrap
+
+        if ours := {name: sys.modules[name] for name in _ours() - before}:
+            _core.keep(ours)
+        bootstrap.attach(session)
+    except ImportError as error:
+        _refuse(session, f"missing: {error}")
+        _forget(_ours() - before)
+    except Exception as error:  # whatever it is, it is not the target's
+        _refuse(session, str(error))
+        _forget(_ours() - before)
+
+
+def leave(session: str) -> None:
+    """Stop recording this process and undo everything; leave word when that is done."""
+    bootstrap = sys.modules.get("giltrace.runtime.bootstrap")
+    if bootstrap is None:
+        return
+    bootstrap.detach()
+    from giltrace import _core
+
+    ours = _core.keep(None)
+    _core.keep(ours)
+    if isinstance(ours, dict):
+        _forget({name for name, module in ours.items() if sys.modules.get(name) is module})
+    _write(session, "left", "")
+
+
+def _import(root: str, version: str) -> None:
+    """Import giltrace, if this process has not.
+
+    Raises:
+        ImportError: there is none of this version for this interpreter.
+    """
+    if "giltrace" not in sys.modules:
+        write, sys.dont_write_bytecode = sys.dont_write_bytecode, True
+        try:
+            _load(os.path.join(root, "giltrace"))
+        finally:
+            sys.dont_write_bytecode = write
+    found = getattr(sys.modules["giltrace"], "__version__", "")
+    if found != version:
+        raise ImportError(f"giltrace {found} is there, not {version}")
+
+
+def _load(package: str) -> None:
+    # That of the recorder, where it is built for this interpreter and can be read; without an
+    # entry in sys.path, since its folder may be full of packages for another Python.
+    if any(os.access(f"{package}/_core{suffix}", os.R_OK) for suffix in EXTENSION_SUFFIXES):
+        spec = spec_from_file_location(
+            "giltrace", f"{package}/__init__.py", submodule_search_locations=[package]
+        )
+        if spec is not None and spec.loader is not None:
+            sys.modules["giltrace"] = module = module_from_spec(spec)
+            spec.loader.exec_module(module)
+    import giltrace._core
+
+    # Attached to before: its handlers for forks cannot be taken back, so they are used again.
+    kept = giltrace._core.keep(None)
+    if isinstance(kept, dict):
+        sys.modules.update(kept)
+    else:
+        import giltrace.runtime.bootstrap
+
+
+def _ours() -> set[str]:
+    return {name for name in sys.modules if name.partition(".")[0] == "giltrace"}
+
+
+def _forget(names: set[str]) -> None:
+    for name in names:
+        sys.modules.pop(name, None)
+
+
+def _refuse(session: str, reason: str) -> None:
+    _write(session, "refused", f"{sys.executable}\n{reason}")
+
+
+def _write(session: str, kind: str, text: str) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        # Under another name at first: what is there is whole.
+        path = os.path.join(session, f"{os.getpid()}.{kind}")
+        fd = os.open(f"{path}.part", flags, 0o600)
+        try:
+            os.write(fd, text.encode("utf-8", "backslashreplace"))
+        finally:
+            os.close(fd)
+        os.rename(f"{path}.part", path)
+    except OSError:
+        pass  # nobody waits for it any more

@@ -1,0 +1,226 @@
+"""`giltrace attach` on running programs: what it records, what it leaves, when it refuses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from giltrace.capture import read
+from giltrace.model import load
+from giltrace.model.invariants import check
+from tests.support.attached import MAINS, UNTOUCHED, attach, attached, running
+from tests.support.busy_server import busy_server
+
+
+@pytest.mark.parametrize("main", MAINS)
+def test_wherever_the_main_thread_is(tmp_path: Path, main: str) -> None:
+    """Threads of before are recorded by name, and the process is left as it was found."""
+    output = tmp_path / "out.giltrace"
+    with running(tmp_path, MAINS[main]) as target:
+        done = attach(target.pid, "-q", "-o", str(output), "--duration", "0.1")
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+        assert target.end() == UNTOUCHED
+    capture = read(output)
+    assert capture.end is not None and capture.end.reason == "the duration was over"
+    assert [end.status for end in capture.process_ends] == ["left running"]
+    trace = load(output)
+    names = {thread.name for thread in trace.threads}
+    assert {"MainThread", "worker"} <= names <= {"MainThread", "worker", "giltrace attach"}
+    assert trace.lost_events == 0 and check(trace) == []
+
+
+def test_a_busy_server_loses_no_request(tmp_path: Path) -> None:
+    """Attach and detach again and again: every request is answered, no hook remains."""
+    with busy_server() as server:
+        for number in range(4):
+            output = tmp_path / f"{number}.giltrace"
+            done = attach(server.pid, "-q", "-o", str(output), "--duration", "0.05")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert server.left_alone()
+            assert check(load(output)) == []
+        assert server.answered() > 0
+
+
+@pytest.mark.slow
+def test_fifty_rounds_on_a_busy_server(tmp_path: Path) -> None:
+    """The same fifty times."""
+    output = tmp_path / "out.giltrace"
+    with busy_server() as server:
+        for _ in range(50):
+            done = attach(server.pid, "-q", "--force", "-o", str(output), "--duration", "0.05")
+            assert (done.returncode, done.stderr) == (0, "")
+            assert server.left_alone()
+        assert server.answered() > 0
+
+
+def test_ctrl_c_ends_the_recording_and_not_the_program(tmp_path: Path) -> None:
+    """The capture is whole and explained, and the exit code is 0."""
+    output = tmp_path / "out.giltrace"
+    with running(tmp_path, MAINS["waits for a lock"]) as target:
+        with attached(target.pid, output) as recorder:
+            pass
+        assert recorder.returncode == 0
+        assert target.end() == UNTOUCHED
+    capture = read(output)
+    assert capture.end is not None and capture.end.reason == "the recorder was stopped"
+
+
+def test_a_program_that_ends_meanwhile(tmp_path: Path) -> None:
+    """Its end is the end of the recording, and it exits as ever."""
+    output = tmp_path / "out.giltrace"
+    with running(tmp_path, MAINS["sleeps"]) as target, attached(target.pid, output) as recorder:
+        target._flag.touch()
+        assert target.process.wait(60) == 0
+        assert recorder.wait(60) == 0
+    capture = read(output)
+    assert capture.end is not None and capture.end.reason == "the target ended"
+
+
+def test_a_forked_child_is_recorded_and_left_too(tmp_path: Path) -> None:
+    """Children that a process forks while it is attached to are left when it is."""
+    output = tmp_path / "out.giltrace"
+    forking = """
+    import warnings
+    warnings.simplefilter("ignore")
+    def recorded():
+        return vars(sys.modules.get("giltrace.runtime.bootstrap", sys)).get("_session")
+    while not recorded():
+        time.sleep(0.01)
+    child = os.fork()
+    if child == 0:
+        threading.Thread(target=wait_for_flag, name="forked").start()
+        wait_for_flag()
+        os._exit("giltrace._core" in sys.modules or ".arena" in open("/proc/self/maps").read())
+    _, status = os.waitpid(child, 0)
+    assert status == 0, status
+    """
+    with running(tmp_path, forking) as target:
+        with attached(target.pid, output) as recorder:
+            while len(read(output).processes) < 2 and recorder.poll() is None:
+                pass
+        assert recorder.returncode == 0
+        assert target.end() == UNTOUCHED
+    capture = read(output)
+    assert [end.status for end in capture.process_ends] == ["left running", "left running"]
+    assert "forked" in {thread.name for thread in capture.threads if thread.process == 1}
+
+
+def test_after_a_recorder_that_was_killed(tmp_path: Path) -> None:
+    """The next one tidies up behind it."""
+    with running(tmp_path, MAINS["selects"]) as target:
+        with attached(target.pid, tmp_path / "first.giltrace") as recorder:
+            recorder.kill()
+            recorder.wait(60)
+        done = attach(target.pid, "-q", "-o", str(tmp_path / "out.giltrace"), "--duration", "0.1")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert target.end() == UNTOUCHED
+
+
+def refused(pid: int, tmp_path: Path) -> str:
+    """What is said when attaching to a process is refused."""
+    output = tmp_path / "refused.giltrace"
+    done = attach(pid, "-o", str(output))
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not output.exists()
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_no_such_process(tmp_path: Path) -> None:
+    """A process that has ended is said not to be there."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        pass
+    assert f"there is no process {process.pid}" in refused(process.pid, tmp_path)
+
+
+def test_a_process_nobody_has_taken_note_of(tmp_path: Path) -> None:
+    """A zombie has ended."""
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    try:
+        assert "has ended" in refused(process.pid, tmp_path)
+    finally:
+        process.wait()
+
+
+def test_a_process_that_is_no_python(tmp_path: Path) -> None:
+    """It is looked at from the outside only, and called what it is."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            assert "is not a Python" in refused(process.pid, tmp_path)
+        finally:
+            process.kill()
+
+
+def test_a_stopped_process(tmp_path: Path) -> None:
+    """It could never answer, and is not made to go on."""
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        target.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, target.pid, os.WSTOPPED | os.WNOWAIT)
+        assert f"kill -CONT {target.pid}" in refused(target.pid, tmp_path)
+        target.process.send_signal(signal.SIGCONT)
+        assert target.end() == UNTOUCHED
+
+
+def test_a_thread_is_not_a_process(tmp_path: Path) -> None:
+    """The number of a thread leads to its process."""
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        (tid,) = (t for t in map(int, os.listdir(f"/proc/{target.pid}/task")) if t != target.pid)
+        assert f"{tid} is a thread of process {target.pid}" in refused(tid, tmp_path)
+
+
+def test_one_recording_at_a_time(tmp_path: Path) -> None:
+    """A process that is being recorded is left to who does that."""
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        with attached(target.pid, tmp_path / "first.giltrace") as recorder:
+            words = refused(target.pid, tmp_path)
+            assert f"is being recorded already, by process {recorder.pid}" in words
+        assert target.end() == UNTOUCHED
+
+
+def test_where_giltrace_is_not_installed(tmp_path: Path) -> None:
+    """The message says for which Python to install it, and the process is untouched."""
+    hidden = "import _frozen_importlib_external as e; suffixes = e.EXTENSION_SUFFIXES[:]\n"
+    hidden += "e.EXTENSION_SUFFIXES.clear()\ndone.wait()\ne.EXTENSION_SUFFIXES[:] = suffixes"
+    base = getattr(sys, "_base_executable", sys.executable)
+    with running(tmp_path, hidden, "-I", python=base) as target:
+        words = refused(target.pid, tmp_path)
+        assert "is not installed for the Python" in words
+        assert "-m pip install giltrace" in words
+        assert target.end() | {"state": {}} == UNTOUCHED | {"state": {}}
+
+
+def test_another_giltrace(tmp_path: Path) -> None:
+    """One of another version may write what this one cannot read."""
+    other = "import types; sys.modules['giltrace'] = types.ModuleType('giltrace')\n"
+    other += (
+        "sys.modules['giltrace'].__version__ = '0.0.1'\ndone.wait()\ndel sys.modules['giltrace']"
+    )
+    with running(tmp_path, other) as target:
+        assert "giltrace 0.0.1 is there, not" in refused(target.pid, tmp_path)
+        assert target.end() == UNTOUCHED
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+def test_somebody_elses_process(tmp_path: Path) -> None:
+    """Without rights the kernel is not even asked, and sudo is named."""
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        code = (
+            f"import os; os.setuid(65534)\n"
+            f"from giltrace.record.running import examine\n"
+            f"try: examine({target.pid})\n"
+            f"except Exception as error: print(error, '|', error.hint)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", "import giltrace.record.running\n" + code],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "belongs to another user (root)" in done.stdout
+        assert f"sudo giltrace attach {target.pid}" in done.stdout
