@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
 import click
 
 from giltrace.cli import diagnostics
-from giltrace.cli.files import STDOUT, open_output
-from giltrace.errors import GiltraceError
+from giltrace.cli.files import STDOUT, open_output, refuse_same_file
 
 CAPTURE_SUFFIX: Final = ".giltrace"
 _TEXT_SUFFIXES: Final = (".json", ".csv", ".txt")
@@ -50,7 +48,7 @@ def export(capture: Path, format_: str, output: Path | None, force: bool) -> Non
 
     exporter = create(format_)
     target = output or default_output(capture, exporter.suffix)
-    _refuse_same_file(capture, target)
+    refuse_same_file(capture, target)
 
     from giltrace.model import load
 
@@ -69,10 +67,3 @@ def default_output(capture: Path, suffix: str) -> Path:
     if capture.suffix == CAPTURE_SUFFIX:
         return capture.with_suffix(suffix)
     return capture.with_name(capture.name + suffix)
-
-
-def _refuse_same_file(capture: Path, target: Path) -> None:
-    if target != STDOUT and target.exists() and os.path.samefile(capture, target):
-        raise GiltraceError(
-            f"'{target}' is the capture itself", "Name another output with -o; nothing was lost."
-        )

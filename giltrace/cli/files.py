@@ -53,6 +53,22 @@ def open_output(path: Path, *, force: bool, text: bool = False) -> Iterator[Bina
             _publish(partial, target, force=force)
 
 
+def refuse_same_file(capture: Path, target: Path) -> None:
+    """See to it that an output does not replace what it is made of.
+
+    Raises:
+        GiltraceError: both are one file.
+    """
+    try:
+        same = target != STDOUT and os.path.samefile(capture, target)
+    except OSError:  # one of them is not there, or cannot be: whoever opens it tells
+        same = False
+    if same:
+        raise GiltraceError(
+            f"'{target}' is the capture itself", "Name another output; nothing was lost."
+        )
+
+
 def _stdout(text: bool) -> BinaryIO:
     stream = sys.stdout
     if stream is None:
@@ -96,7 +112,7 @@ _REMEDIES: Final[dict[int, str]] = {
 
 def _exists(path: Path) -> GiltraceError:
     return GiltraceError(
-        f"'{path}' exists already", "Use --force to replace it, or -o for another name."
+        f"'{path}' exists already", "Use --force to replace it, or name another output."
     )
 
 

@@ -58,6 +58,12 @@ class Table:
     caption: str = ""
 
     @property
+    def rows(self) -> list[list[tuple[Column, str]]]:
+        """Each row: its cells, each with its column."""
+        cells = zip(*(column.cells for column in self.columns), strict=True)
+        return [list(zip(self.columns, row, strict=True)) for row in cells]
+
+    @property
     def least(self) -> int:
         """The cells that its rank 0 columns take at the very least."""
         return _width([column for column in self.columns if not column.rank], _TEXT_LEAST)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import sys
 
-from tests.bench import calls, cycle, export, portable, program, reading, server, whatif
+from tests.bench import calls, cycle, export, portable, program, reading, report, server, whatif
 
 BENCHES = {
     "cycle": cycle.run,
@@ -15,6 +15,7 @@ BENCHES = {
     "portable": portable.run,
     "reading": reading.run,
     "export": export.run,
+    "report": report.run,
     "whatif": whatif.run,
 }
 

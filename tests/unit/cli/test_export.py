@@ -72,7 +72,7 @@ def test_existing_output_needs_force(capture: Path, tmp_path: Path) -> None:
     assert (result.exit_code, result.stderr) == (
         1,
         f"giltrace: '{target}' exists already\n"
-        "hint: Use --force to replace it, or -o for another name.\n",
+        "hint: Use --force to replace it, or name another output.\n",
     )
     assert target.read_text() == "precious"
     assert export(capture, "-o", target, "--force").exit_code == 0

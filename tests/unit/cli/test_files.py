@@ -48,7 +48,7 @@ def test_existing_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(GiltraceError) as caught:
         write(path)
     assert caught.value.message == f"'{path}' exists already"
-    assert caught.value.hint == "Use --force to replace it, or -o for another name."
+    assert caught.value.hint == "Use --force to replace it, or name another output."
     assert {entry.name: entry.read_bytes() for entry in tmp_path.iterdir()} == {"out": b"old"}
 
 

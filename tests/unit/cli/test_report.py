@@ -16,6 +16,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from giltrace.cli.main import cli
+from giltrace.report.html.page import render as render_page
 from giltrace.report.terminal import render
 from tests.support import stories
 from tests.support.timeline import timeline, write_capture
@@ -67,6 +68,63 @@ def test_damage_is_told_first_and_is_no_failure(tmp_path: Path, capture: Path) -
     result = report(cut)
     assert result.exit_code == 0
     assert result.stdout.startswith("The capture is cut off: ")
+
+
+def test_html_is_written_whole_or_not_at_all(tmp_path: Path, capture: Path) -> None:
+    """Stdout stays free; what exists is only replaced when asked to; the capture never is."""
+    page = tmp_path / "out.html"
+    result = report(capture, "--html", page)
+    assert (result.exit_code, result.stdout, result.stderr) == (0, "", f"wrote {page}\n")
+    assert page.read_text("utf-8") == render_page(timeline(stories.convoy()), top=10)
+    again = report(capture, "--html", page)
+    assert again.exit_code == 1
+    assert "exists already" in again.stderr
+    assert report(capture, "--html", page, "--force").exit_code == 0
+    itself = report(capture, "--html", capture, "--force")
+    assert itself.exit_code == 1
+    assert "is the capture itself" in itself.stderr
+    assert report(capture).exit_code == 0
+
+
+def test_html_to_stdout(capture: Path) -> None:
+    """For a pipe; UTF-8, whatever the locale."""
+    done = giltrace("report", capture, "--html", "-", stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.decode("utf-8").startswith("<!DOCTYPE html>")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("missing/out.html", "no such file or directory"),
+        (".", "is a directory"),
+        ("x" * 300, "file name too long"),
+    ],
+)
+def test_html_that_cannot_be_written(
+    tmp_path: Path, capture: Path, path: str, message: str
+) -> None:
+    """One line says what is wrong with the output."""
+    result = report(capture, "--html", tmp_path / path)
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(f"giltrace: cannot write '{tmp_path / path}': {message}\n")
+
+
+def test_two_outputs_at_once_are_refused(tmp_path: Path, capture: Path) -> None:
+    """JSON or a page, not both."""
+    result = report(capture, "--json", "--html", tmp_path / "out.html")
+    assert result.exit_code == 2
+    assert "choose one" in result.stderr
+
+
+def test_think_time_narrows_predictions(tmp_path: Path) -> None:
+    """What the recording cannot show can be told, in ms."""
+    capture = write_capture(tmp_path / "unseen.giltrace", stories.UNSEEN)
+    assert "--think-ms MS" in report(capture).stdout
+    assert "--think-ms MS" not in report(capture, "--think-ms", "1.5").stdout
+    told = json.loads(report(capture, "--json", "--think-ms", "1.5").stdout)
+    assert {one["lower_bound"] for one in told["predictions"]} == {False}
+    assert report(capture, "--think-ms", "-1").exit_code == 2
 
 
 def bad_inputs(folder: Path) -> dict[str, tuple[Path, str, str]]:
