@@ -62,6 +62,34 @@ def cycle(scene: Scene, thread: int, rows: I8) -> Cycle | None:
     return None
 
 
+def begun(scene: Scene, thread: int, call: str, where: tuple[str, str]) -> I8:
+    """int64: the holds of a thread after which its iterations begin, if a call begins them.
+
+    The same call is the same work in another recording, even if its line has moved.
+
+    Args:
+        scene: the GIL.
+        thread: whose iterations.
+        call: what the call is called.
+        where: base name of the file and qualified name of the function it is made in.
+    """
+    holds = np.flatnonzero((scene.holder == thread) & (scene.cause != Cause.FORCED))
+    sites, site = numbered(scene.call[holds].astype(np.int64) << 32 | scene.place[holds])
+    common = np.argsort(-np.bincount(site, minlength=len(sites)), kind="stable")[:_SITES]
+    same = np.zeros(len(sites), np.bool_)
+    for number in common.tolist():
+        calls, at = divmod(int(sites[number]), 1 << 32)
+        place = scene.trace.places[at]
+        found = call_name(scene.trace, calls, at)[0], place.basename, place.qualname
+        same[number] = found == (call, *where)
+    if not same.any():
+        return np.zeros(0, np.int64)
+    awaits = _awaits(scene, sites, common) | same
+    anchor = int(np.flatnonzero(same)[0])
+    begins: I8 = holds[_begins(np.where(same[site], anchor, site), anchor, awaits)]
+    return begins
+
+
 def _begins(site: I4, anchor: int, awaits: Bool) -> I8:
     """Which of the releases begin an iteration, if those at the site ``anchor`` do."""
     begins = np.flatnonzero(site == anchor)
