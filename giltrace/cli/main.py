@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Entry]] = {
     "report": Entry(
         "giltrace.cli.report", "report", "Explain a capture in words, numbers and lines of code."
     ),
+    "tui": Entry("giltrace.cli.tui", "tui", "Look at a capture as a timeline in the terminal."),
     "diff": Entry("giltrace.cli.diff", "diff", "Compare two captures, before and after a change."),
     "export": Entry(
         "giltrace.cli.export", "export", "Turn a capture into a file for another program."

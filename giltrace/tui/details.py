@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from giltrace.tui.trace_source import TraceSource
 
 _PARTS: Final = 20
-_AROUND: Final = 2
+_AROUND: Final = 1
 _Fact = tuple[str, str]
 
 CAUSES: Final[dict[Cause, str]] = {
@@ -51,6 +51,7 @@ def _wait(source: TraceSource, interval: Interval) -> Details:
     place = int(trace.holds.place[largest.ref]) if largest else 0
     return Details(
         f"{_who(source, interval)} waited for the GIL for {duration(interval.ns)}",
+        True,
         tuple(facts),
         "Held meanwhile by",
         tuple(parts),
@@ -130,6 +131,7 @@ def _hold(source: TraceSource, interval: Interval) -> Details:
     parts, more = _kept_waiting(source, interval)
     return Details(
         f"{_who(source, interval)} held the GIL for {duration(interval.ns)}",
+        False,
         tuple(facts),
         "Kept waiting" if parts else "",
         tuple(parts),
@@ -201,6 +203,7 @@ def _off(source: TraceSource, interval: Interval) -> Details:
     facts += _got_back(source, interval)
     return Details(
         f"{_who(source, interval)} was off the GIL for {duration(interval.ns)}",
+        False,
         tuple(facts),
         "",
         (),

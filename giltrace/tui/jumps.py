@@ -66,8 +66,24 @@ class Jumps:
         """
         if jump is Jump.LONGEST:
             return self._next_longest(gil, lane, origin, back=back)
-        is_wait = jump.is_wait
-        wanted = self._wanted(jump)
+        return self._find(self._wanted(jump), gil, lane, origin, is_wait=jump.is_wait, back=back)
+
+    def find_hold(
+        self, mask: Bool, gil: int, lane: int | None, origin: Interval | int, *, back: bool
+    ) -> int | None:
+        """The next hold of those that are true in ``mask``; otherwise as `find`."""
+        return self._find(lambda ref: mask[ref], gil, lane, origin, is_wait=False, back=back)
+
+    def _find(
+        self,
+        wanted: Callable[[npt.NDArray[Any]], Bool],
+        gil: int,
+        lane: int | None,
+        origin: Interval | int,
+        *,
+        is_wait: bool,
+        back: bool,
+    ) -> int | None:
         if lane is None:
             table = self._trace.waits if is_wait else self._trace.holds
             mine = self._trace.waits_of(gil) if is_wait else self._trace.holds_of(gil)

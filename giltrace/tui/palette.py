@@ -68,6 +68,7 @@ class Palette:
         inks: a colour for each ink of `giltrace.tui.view.ink`; None is the theme's own.
         on_solid: the colour of labels in solid colours.
         on_selected: that of labels in what is selected.
+        on_tint: that of labels on tints; None is the solid ink of the state.
         colours: False if there are none, so that characters have to do.
     """
 
@@ -75,6 +76,7 @@ class Palette:
     inks: tuple[str | None, ...]
     on_solid: str | None
     on_selected: str | None
+    on_tint: str | None = None
     colours: bool = True
 
 
@@ -88,7 +90,9 @@ def _palette(
     for number, colour in enumerate(_THREADS):
         inks[THREAD + number] = colour
     inks[SELECTED], inks[FAINT], inks[ACCENT] = selected[0], faint, accent
-    return Palette(name, tuple(inks), "#000000", selected[1])
+    # Bright inks are hard to read on light tints.
+    on_tint = "#1a1a1a" if name == "light" else None
+    return Palette(name, tuple(inks), "#000000", selected[1], on_tint)
 
 
 assert len(_THREADS) == THREADS

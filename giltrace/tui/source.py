@@ -118,6 +118,25 @@ class Jump(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Hit:
+    """Something that a search found.
+
+    Attributes:
+        kind: what it is: ``thread``, ``function``, ``call``.
+        label: its name.
+        note: how often it is there.
+        lane: the lane of a thread; -1 for other kinds, which `Source.find_hit` finds.
+        key: what the source knows it by.
+    """
+
+    kind: str
+    label: str
+    note: str
+    lane: int = -1
+    key: int = -1
+
+
+@dataclass(frozen=True, slots=True)
 class CodeLine:
     """One line of source.
 
@@ -159,6 +178,7 @@ class Details:
 
     Attributes:
         title: who did what, for how long.
+        is_wait: it is a wait, so that ``parts`` is what explains it.
         facts: label and text of each.
         parts_title: what the parts are, such as ``held meanwhile by``.
         parts: the largest first; a bounded number.
@@ -168,6 +188,7 @@ class Details:
     """
 
     title: str
+    is_wait: bool = False
     facts: tuple[tuple[str, str], ...] = ()
     parts_title: str = ""
     parts: tuple[Part, ...] = ()
@@ -243,3 +264,9 @@ class Source(Protocol):
 
     def describe(self, interval: Interval) -> Details:
         """All there is to say about an interval."""
+
+    def search(self, text: str, limit: int) -> list[Hit]:
+        """Threads, functions and calls with a text in their names, the best ones first."""
+
+    def find_hit(self, hit: Hit, lane: int, origin: Interval | int, back: bool) -> Interval | None:
+        """As `find`, for a function or a call."""

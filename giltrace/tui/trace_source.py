@@ -11,10 +11,11 @@ from giltrace.analysis.timeline.pyramid import Pyramid
 from giltrace.analysis.timeline.state import State
 from giltrace.analysis.timeline.steps import Step, Steps, steps
 from giltrace.model import Trace
-from giltrace.model.tables import I8, Bool
+from giltrace.model.tables import I4, I8, Bool
 from giltrace.tui.details import describe
 from giltrace.tui.jumps import Jumps
-from giltrace.tui.source import Details, Group, Holders, Interval, Jump, Lane
+from giltrace.tui.searching import Names
+from giltrace.tui.source import Details, Group, Hit, Holders, Interval, Jump, Lane
 from giltrace.tui.trace_lanes import TraceLanes
 from giltrace.tui.view.rows import gil_lane
 from giltrace.tui.words import inside
@@ -37,6 +38,7 @@ class TraceSource:
         self._pyramid = Pyramid(self.steps)
         self._rows = TraceLanes(trace, self.steps, self.labels)
         self._jumps = Jumps(trace, self.steps)
+        self._names = Names(trace)
 
     @property
     def start_ns(self) -> int:
@@ -119,6 +121,47 @@ class TraceSource:
         """All there is to say about an interval."""
         return describe(self, interval)
 
+    def search(self, text: str, limit: int) -> list[Hit]:
+        """Threads, functions and calls with a text in their names."""
+        return self._names.search(text, self._rows.lanes, limit)
+
+    def find_hit(self, hit: Hit, lane: int, origin: Interval | int, back: bool) -> Interval | None:
+        """The next interval that has to do with a function or a call, or the previous one.
+
+        Of a call it is the stretch off the GIL in it; of a function a hold that was released in it,
+        or, if functions were recorded, what the thread did when it was called.
+        """
+        here = self.lanes[lane]
+        thread = None if here.is_gil else int(self._rows.steps_of[lane])
+        spans = self._names.spans_of(hit)
+        if len(spans):
+            return self._in_spans(spans, lane, origin, back)
+        mask = self._names.holds_of(hit)
+        hold = self._jumps.find_hold(mask, self._rows.gil_of(lane), thread, origin, back=back)
+        if hold is None:
+            return None
+        found = self.of_hold(hold)
+        after = self.at(found.lane, found.end) if hit.kind == "call" else None
+        return after if after is not None and after.state.is_off else found
+
+    def _in_spans(
+        self, which: I8, lane: int, origin: Interval | int, back: bool
+    ) -> Interval | None:
+        spans, here = self.trace.spans, self.lanes[lane]
+        threads = self._rows.threads_in(lane) if here.is_gil else np.array([lane])
+        known = self.steps.thread[self._rows.steps_of[threads]]
+        which = which[np.isin(spans.thread[which], known)]
+        ts = origin if isinstance(origin, int) else origin.start
+        starts = spans.start[which]
+        fits = np.flatnonzero(starts < ts if back else starts > ts)
+        for at in fits[np.argsort(-starts[fits] if back else starts[fits], kind="stable")].tolist():
+            gil = self._rows.gil_of(lane)
+            mine = self.lane_of(int(spans.thread[which[at]]), gil)
+            found = self.at(mine, int(starts[at]))
+            if found is not None and (found.start < ts if back else found.start > ts):
+                return found
+        return None
+
     def of_hold(self, hold: int) -> Interval:
         """A hold as an interval."""
         holds = self.trace.holds
@@ -159,6 +202,22 @@ class TraceSource:
                 here, interval.start - 1, back=False, wanted=lambda state, _: state == State.WAITING
             )
         return self._interval(lane, first)
+
+    def waits_of(self, lane: int) -> I8:
+        """int64: how long each wait in a lane was; in a GIL's, each of its threads'."""
+        waits = self.trace.waits
+        if self.lanes[lane].is_gil:
+            which: slice | I4 = self.trace.waits_of(self._rows.gil_of(lane))
+        else:
+            here = int(self._rows.steps_of[lane])
+            mine = slice(int(self.steps.bounds[here]), int(self.steps.bounds[here + 1]))
+            which = self.steps.ref[mine][self.steps.state[mine] == State.WAITING]
+        return waits.end[which] - waits.start[which]
+
+    def lane_of_thread(self, thread: int) -> int:
+        """The first lane of a thread, or -1."""
+        found = np.flatnonzero(self.steps.thread == thread)
+        return self._rows.lane_of(int(found[0])) if len(found) else -1
 
     def _interval(self, lane: int, step: Step | None) -> Interval | None:
         if step is None:

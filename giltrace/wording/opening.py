@@ -54,7 +54,7 @@ def _scene(results: Results) -> Iterator[str]:
 def _recorded(trace: Trace) -> str:
     program = _program(trace.session.argv)
     who = f"`{printable(program)}`" if program else "A program"
-    python = _python(trace.processes)
+    python = python_of(trace.processes)
     where = f" on {printable(python)}" if python else ""
     crowd = count(len(trace.threads), "thread") if trace.threads else "no thread"
     if len(trace.processes) > 1:
@@ -102,7 +102,7 @@ def _program(argv: Sequence[str]) -> str:
     return shlex.join([argv[0].rpartition("/")[2], *argv[1:]]) if argv else ""
 
 
-def _python(processes: Sequence[Process]) -> str:
+def python_of(processes: Sequence[Process]) -> str:
     """What ran, if all processes ran the same."""
     kinds = {(process.implementation, process.python) for process in processes if process.python}
     if len(kinds) != 1:

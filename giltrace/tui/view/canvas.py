@@ -114,6 +114,11 @@ class Canvas:
             if paper is not None:
                 self._paper[y, here] = paper
 
+    def ground(self, x: int, y: int, width: int, *, paper: int) -> None:
+        """Put something behind cells that have nothing behind them."""
+        row = self._paper[y, x : x + width]
+        row[row == PLAIN] = paper
+
     def behind(self, x: int, y: int, char: str, *, ink: int) -> None:
         """A vertical line down from a row, where nothing stands."""
         paper = self._paper[y:, x]

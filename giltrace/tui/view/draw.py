@@ -22,10 +22,11 @@ from giltrace.wording.human import duration
 
 _GUTTER_LEAST: Final = 10
 _GUTTER_MOST: Final = 28
+_AROUND_NAME: Final = 4
 _MARKS: Final = "AB"
 _LABEL_LEAST: Final = 5
 """Cells that an interval needs for a label."""
-_CROWDED: Final = 6
+_CROWDED: Final = 3
 """With fewer cells than this for each interval, on average, none is looked at alone."""
 
 
@@ -51,9 +52,7 @@ class Scene:
     @classmethod
     def of(cls, width: int, height: int, layout: Layout, placed: Sequence[Placed]) -> Scene:
         """The scene of some lanes."""
-        longest = max((cell_len(layout.lanes[one.lane].label) for one in placed), default=0)
-        most = min(_GUTTER_MOST, max(_GUTTER_LEAST, width // 5))
-        gutter = min(max(longest + 3, _GUTTER_LEAST), most)
+        gutter = gutter_of(layout.lanes, width)
         return cls(width, height, gutter, layout.density, tuple(placed))
 
     @property
@@ -74,6 +73,13 @@ class Scene:
             if one.lane == lane and not one.is_heading:
                 return one.y + 1
         return None
+
+
+def gutter_of(lanes: Sequence[Lane], width: int) -> int:
+    """Cells for the names of lanes, of a width in all."""
+    longest = max((cell_len(lane.label) for lane in lanes), default=0)
+    most = min(_GUTTER_MOST, max(_GUTTER_LEAST, width // 5))
+    return min(max(longest + _AROUND_NAME, _GUTTER_LEAST), most)
 
 
 def draw(source: Source, view: View, scene: Scene, *, colours: bool) -> Canvas:

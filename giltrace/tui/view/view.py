@@ -92,6 +92,12 @@ class View:
 
     # ------------------------------------------------------------ lanes and intervals
 
+    @property
+    def origin(self) -> Interval | int:
+        """From where to look for the next one: what is selected, if the cursor is there."""
+        one = self.selected
+        return one if one is not None and one.start <= self.cursor <= one.end else self.cursor
+
     def in_lane(self, lane: int) -> View:
         """In another lane."""
         return replace(self, lane=lane)
@@ -123,8 +129,7 @@ class View:
 
     def jumped(self, source: Source, jump: Jump, *, back: bool) -> View | None:
         """To the next interval of a kind in this lane, or None if there is none."""
-        origin = self.selected if self.selected is not None and self._is_here() else self.cursor
-        found = source.find(jump, self.lane, origin, back)
+        found = source.find(jump, self.lane, self.origin, back)
         return None if found is None else self.selecting(found)
 
     def moved(self, source: Source, *, back: bool) -> View:
@@ -179,11 +184,6 @@ class View:
     def marked_ns(self) -> int | None:
         """The time between the marks, or None if there are not two."""
         return abs(self.marks[1] - self.marks[0]) if len(self.marks) == 2 else None
-
-    def _is_here(self) -> bool:
-        """Whether the selected interval is where the cursor is."""
-        one = self.selected
-        return one is not None and one.start <= self.cursor <= one.end
 
 
 def _within(viewport: Viewport, ts: int) -> int:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from rich.style import Style
 
-from giltrace.analysis.timeline.state import STATES, State
+from giltrace.analysis.timeline.state import State
 from giltrace.tui.palette import Palette
 from giltrace.tui.view.canvas import Run
-from giltrace.tui.view.ink import ACCENT, FAINT, SELECTED
+from giltrace.tui.view.ink import ACCENT, FAINT, PLAIN, SELECTED, THREAD, TINT
 
 
 class Styles:
@@ -34,8 +34,10 @@ class Styles:
                 reverse=paper == SELECTED or None,
             )
         colour, back = inks[ink], inks[paper]
-        if ink == State.NONE and 0 < paper < STATES:
+        if ink == PLAIN and (PLAIN < paper < TINT or THREAD <= paper < SELECTED):
             colour = self.palette.on_solid
-        if paper == SELECTED and ink == State.NONE:
+        if TINT < paper < THREAD and PLAIN < ink < State.HOLDING:
+            colour = self.palette.on_tint or colour
+        if paper == SELECTED and ink == PLAIN:
             colour = self.palette.on_selected
         return Style(color=colour, bgcolor=back, bold=bold or None)

@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from rich.segment import Segment
 from textual import events
 from textual.geometry import Size
 from textual.message import Message
 from textual.reactive import reactive
-from textual.strip import Strip
-from textual.widget import Widget
 
 from giltrace.tui.palette import DARK, Palette
 from giltrace.tui.source import Interval, Source
@@ -19,13 +16,13 @@ from giltrace.tui.view.canvas import Canvas
 from giltrace.tui.view.draw import Scene, draw
 from giltrace.tui.view.rows import Density, Layout
 from giltrace.tui.view.view import ZOOM, View
-from giltrace.tui.widgets.styles import Styles
+from giltrace.tui.widgets.painted import Painted
 
 _DRAG_STARTS: Final = 1
 """Cells that the mouse has to move before a press becomes a drag."""
 
 
-class Timeline(Widget, can_focus=True):
+class Timeline(Painted, can_focus=True):
     """Shows a `Source`, and where one is in it."""
 
     DEFAULT_CSS = """
@@ -47,28 +44,15 @@ class Timeline(Widget, can_focus=True):
         interval: Interval | None
 
     def __init__(self, source: Source, palette: Palette = DARK) -> None:
-        super().__init__()
+        super().__init__(palette)
         self.source = source
         self.density: Density | None = None
-        self._styles = Styles(palette)
         self._first = 0
-        self._strips: list[Strip] = []
-        self._drawn: object = None
         self._scene: Scene | None = None
         self._drag: tuple[int, View] | None = None
         self.set_reactive(Timeline.view, View.of(source))
 
     # ------------------------------------------------------------ what is shown
-
-    @property
-    def palette(self) -> Palette:
-        """The colours."""
-        return self._styles.palette
-
-    @palette.setter
-    def palette(self, palette: Palette) -> None:
-        self._styles = Styles(palette)
-        self.redraw()
 
     def show(self, source: Source) -> None:
         """Show another recording, or the same after it has grown."""
@@ -77,11 +61,6 @@ class Timeline(Widget, can_focus=True):
         self.view = self.view.grown(source)
         self.redraw()
 
-    def redraw(self) -> None:
-        """Draw anew, whatever has changed."""
-        self._drawn = None
-        self.refresh()
-
     def watch_view(self, before: View | None, view: View) -> None:
         """Tell everyone."""
         self.refresh()
@@ -89,29 +68,15 @@ class Timeline(Widget, can_focus=True):
         if before is None or before.selected != view.selected:
             self.post_message(self.Selected(view.selected))
 
-    def render_line(self, y: int) -> Strip:
-        """One row of what was drawn."""
-        self._draw()
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
+    def seen(self) -> object:
+        """What the picture depends on."""
+        return self.view, self.source.revision, self.density, self._first
 
-    def _draw(self) -> None:
+    def paint(self, width: int, height: int) -> Canvas:
+        """Draw the ruler and the lanes."""
         assert self.view is not None
-        key = (
-            self.view,
-            self.size,
-            self.source.revision,
-            self.density,
-            self.has_focus,
-            self._first,
-        )
-        if key == self._drawn:
-            return
-        size = self.size
-        scene = self._lay_out(size)
-        canvas = draw(self.source, self.view, scene, colours=self.palette.colours)
-        self._strips = [self._strip(canvas, y) for y in range(canvas.height)]
-        self._scene = scene
-        self._drawn = (*key[:-1], self._first)
+        self._scene = self._lay_out(Size(width, height))
+        return draw(self.source, self.view, self._scene, colours=self.palette.colours)
 
     def _lay_out(self, size: Size) -> Scene:
         assert self.view is not None
@@ -124,11 +89,6 @@ class Timeline(Widget, can_focus=True):
             self._first = min(self._first, len(lanes) - 1)
             self._first = layout.reaching(self._first, self.view.lane)
         return Scene.of(size.width, size.height, layout, layout.placed(self._first))
-
-    def _strip(self, canvas: Canvas, y: int) -> Strip:
-        return Strip(
-            [Segment(run.text, self._styles.of(run)) for run in canvas.runs(y)], canvas.width
-        )
 
     # ------------------------------------------------------------ the mouse
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -40,37 +39,6 @@ class TimelineApp(App[None]):
     def on_timeline_selected(self, event: Timeline.Selected) -> None:
         """Remember it."""
         self.selected.append(event.interval)
-
-
-def shown(*lines: str, size: tuple[int, int] = SIZE) -> str:
-    """What is on the screen of a story, without colours."""
-    texts = []
-
-    async def look(pilot: Pilot[Any]) -> None:
-        texts.append(screen.text(pilot.app))
-
-    screen.drive(TimelineApp(TraceSource(timeline(*lines))), look, size)
-    return texts[0]
-
-
-def test_a_convoy() -> None:
-    """Who holds and who waits is seen at a glance, and intervals with room say why."""
-    assert shown(stories.convoy(2)) == dedent(
-        """\
-         26 ms       ╷0 ms                    ╷10 ms  ▾                 ╷20 ms
-        ▌  GIL       B Thread-1 BBBBAAABB Thread-1 BBBBBBBBBBBAAAB Thread-1 BBBBBBBBBBBB
-        ▌            B 6 ms BBBBBBBBAAABB 9 ms BBBBBBBBBBBBBBBAAAB 9 ms BBBBBBBBBBBBBBBB
-                                                      │
-         A MainThre…    X waits for… ██   off GI…XX waits for… █▅
-                       xX 5 ms XXXXXx██▁· 4 ms ··XX 5 ms XXXXXx██
-                                                      │
-         B Thread-1  █ load.py:12 i…XXX █ load.py:12 in spin █XXX█ load.py:12 in spin ██
-                     █ 6 ms ████████XXXx█ 9 ms ███████████████XXX█ 9 ms ████████████████
-                                                      │
-                                                      │
-                                                      │
-        """
-    ).rstrip("\n")
 
 
 def test_the_mouse_selects() -> None:
