@@ -13,13 +13,27 @@ if TYPE_CHECKING:
     from giltrace.model.builder import load
     from giltrace.model.trace import Trace
     from giltrace.record.recorder import Recorder
+    from giltrace.runtime.priorities import get_priority, policy, priority, set_priority
 
-__all__ = ["Recorder", "Trace", "__version__", "load"]
+__all__ = [
+    "Recorder",
+    "Trace",
+    "__version__",
+    "get_priority",
+    "load",
+    "policy",
+    "priority",
+    "set_priority",
+]
 
 _HOMES = {
     "Recorder": "giltrace.record.recorder",
     "Trace": "giltrace.model.trace",
+    "get_priority": "giltrace.runtime.priorities",
     "load": "giltrace.model.builder",
+    "policy": "giltrace.runtime.priorities",
+    "priority": "giltrace.runtime.priorities",
+    "set_priority": "giltrace.runtime.priorities",
 }
 
 

@@ -4,6 +4,7 @@
 
 #include "arena.h"
 #include "clock.h"
+#include "policy.h"
 
 #include <pthread.h>
 #include <time.h>
@@ -26,6 +27,7 @@ typedef struct {
     uint64_t acquired_ns;
     uint32_t lower_us, lower_n; /* see record_interval() */
     gt_clock_t clock;
+    gt_turns_t turns;
 } gt_gil_t;
 
 /* What a thread keeps of its own. Small and initial-exec: the hooks must never make the

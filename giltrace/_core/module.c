@@ -294,11 +294,52 @@ static PyObject *core_keep(PyObject *Py_UNUSED(module), PyObject *what)
     return before;
 }
 
+static PyObject *core_set_policy(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    long policy = PyLong_AsLong(arg);
+    if (policy == -1 && PyErr_Occurred())
+        return NULL;
+    if (policy < GT_POLICY_CPYTHON || policy > GT_POLICY_AUTO) {
+        PyErr_SetString(PyExc_ValueError, "there is no such policy");
+        return NULL;
+    }
+    gt_error_t error;
+    if (!begin_change())
+        return NULL;
+    bool done = gt_tap_set_policy((gt_policy_t)policy, &error);
+    end_change();
+    if (!done)
+        return raise_tap(&error);
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_set_level(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    unsigned tid;
+    int level;
+    if (!PyArg_ParseTuple(args, "Ii", &tid, &level))
+        return NULL;
+    if (!gt_tap_set_level(tid != 0 ? tid : gt_policy_tid(), level)) {
+        PyErr_SetString(TapError, "too many threads have been given priorities");
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_level(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    unsigned tid;
+    if (!PyArg_ParseTuple(args, "I", &tid))
+        return NULL;
+    return PyLong_FromLong(gt_tap_level(tid != 0 ? tid : gt_policy_tid()));
+}
+
 static PyObject *core_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
-    return Py_BuildValue("{s:O,s:O,s:I,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
+    return Py_BuildValue("{s:O,s:O,s:I,s:I,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
                          "recording", gt_tap_recording() ? Py_True : Py_False, "gils",
-                         gt_tap_gils(), "interposed", gt_calls_count());
+                         gt_tap_gils(), "interposed", gt_calls_count(), "policy",
+                         (unsigned)gt_tap_policy());
 }
 
 /* In a forked child: the parent's arena is not ours, and no other thread is at work. */
@@ -345,7 +386,16 @@ static PyMethodDef methods[] = {
      "that was held before."},
     {"finalizing", core_finalizing, METH_NOARGS,
      "finalizing()\n\nRead no more Python frames: the interpreter is shutting down."},
-    {"state", core_state, METH_NOARGS, "state() -> dict with installed, recording, gils, interposed"},
+    {"set_policy", core_set_policy, METH_O,
+     "set_policy(policy)\n\nWho gets the GIL next: 0 as CPython has it, 1 by priority, 2 by "
+     "priority and by account. Raises TapError if the GIL cannot be tapped here."},
+    {"set_level", core_set_level, METH_VARARGS,
+     "set_level(native_id, level)\n\nSet a thread's priority; native_id 0 is the caller. Raises "
+     "TapError if there is no room for it."},
+    {"level", core_level, METH_VARARGS,
+     "level(native_id) -> int\n\nA thread's priority; native_id 0 is the caller."},
+    {"state", core_state, METH_NOARGS,
+     "state() -> dict with installed, recording, gils, interposed, policy"},
     {NULL, NULL, 0, NULL},
 };
 

@@ -159,7 +159,8 @@ static void record_interval(gt_gil_t *gil, uint64_t ts, const struct timespec *d
 void gt_record_wait(const gt_arena_t *arena, gt_gil_t *gil, const struct timespec *deadline)
 {
     uint64_t ts = gt_clock_ns(&gil->clock);
-    record_interval(gil, ts, deadline);
+    if (deadline != NULL)
+        record_interval(gil, ts, deadline);
     if (gt_writable(arena, ts) && !gt_self.waiting) {
         push(arena, gil, ts, GT_WAIT, 0, gil->tenure);
         gt_self.waiting = true;

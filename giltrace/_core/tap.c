@@ -8,6 +8,8 @@
 #include "clock.h"
 #include "frames.h"
 #include "gil.h"
+#include "levels.h"
+#include "policy.h"
 
 #include <errno.h>
 #include <sched.h>
@@ -34,15 +36,18 @@ static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
                                const struct timespec *deadline);
 static int hook_cond_init(pthread_cond_t *cond, const pthread_condattr_t *attributes);
 static int hook_mutex_init(pthread_mutex_t *mutex, const pthread_mutexattr_t *attributes);
+static int hook_mutex_lock(pthread_mutex_t *mutex);
 
 /* Every function the tap stands in front of, in one place. */
-enum { SIGNAL, TIMEDWAIT, COND_INIT, MUTEX_INIT, N_PATCHES };
+enum { SIGNAL, TIMEDWAIT, COND_INIT, MUTEX_INIT, MUTEX_LOCK, N_PATCHES };
 static gt_patch_t patches[N_PATCHES] = {
     [SIGNAL] = {.symbol = "pthread_cond_signal", .hook = (void *)hook_cond_signal},
     [TIMEDWAIT] = {.symbol = "pthread_cond_timedwait", .hook = (void *)hook_cond_timedwait},
     [COND_INIT] = {.symbol = "pthread_cond_init", .hook = (void *)hook_cond_init},
     [MUTEX_INIT] = {.symbol = "pthread_mutex_init", .hook = (void *)hook_mutex_init},
+    [MUTEX_LOCK] = {.symbol = "pthread_mutex_lock", .hook = (void *)hook_mutex_lock},
 };
+#define N_ALWAYS MUTEX_LOCK /* those before it; the last is for the policy alone */
 
 /* --- Recording: everything here runs with a GIL's mutex held ------------------------- */
 
@@ -89,11 +94,22 @@ static inline bool from_save_thread(const void *const *caller_frame)
     return known.save_return != NULL && caller_frame[known.save_depth] == known.save_return;
 }
 
+static inline bool has_policy(void)
+{
+    return atomic_load_explicit(&gt_policy_mode, memory_order_relaxed) != GT_POLICY_CPYTHON;
+}
+
 static int hook_cond_signal(pthread_cond_t *cond)
 {
     bool acquired;
     const gt_arena_t *arena;
     gt_gil_t *gil = find(cond, &acquired);
+    if (gil != NULL && has_policy()) {
+        if (acquired)
+            gt_policy_acquired(&gil->turns, &gil->clock);
+        else
+            gt_policy_released(&gil->turns, &gil->clock, from_save_thread(GT_CALLER_FRAME));
+    }
     if (gil != NULL && (arena = enter(gil)) != NULL) {
         if (acquired)
             gt_record_acquire(arena, gil, gt_clock_ns(&gil->clock), 0);
@@ -102,7 +118,18 @@ static int hook_cond_signal(pthread_cond_t *cond)
                            from_save_thread(GT_CALLER_FRAME) ? GT_FLAG_CALL : 0);
         leave(gil);
     }
+    /* Also for a thread that began to wait before there was a policy. */
     return ((int (*)(pthread_cond_t *))patches[SIGNAL].real)(cond);
+}
+
+/* The thread waits from here on, unless it did already. */
+static inline void record_wait(gt_gil_t *gil, const struct timespec *deadline)
+{
+    const gt_arena_t *arena = enter(gil);
+    if (arena == NULL)
+        return;
+    gt_record_wait(arena, gil, deadline);
+    leave(gil);
 }
 
 static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
@@ -111,21 +138,37 @@ static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
     int (*real)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *) =
         (int (*)(pthread_cond_t *, pthread_mutex_t *, const struct timespec *))
             patches[TIMEDWAIT].real;
-    bool is_switch;
+    bool is_switch, early = false;
     const gt_arena_t *arena;
     gt_gil_t *gil = find(cond, &is_switch);
-    if (gil == NULL || (arena = enter(gil)) == NULL)
+    if (gil == NULL)
         return real(cond, mutex, deadline);
-    gt_record_wait(arena, gil, deadline);
+    record_wait(gil, deadline);
     uint64_t switches = gil->switches;
-    leave(gil);
-    int result = real(cond, mutex, deadline);
+    int result = has_policy() ? gt_policy_wait(&gil->turns, &gil->clock, mutex, deadline, &early)
+                              : real(cond, mutex, deadline);
     /* As in take_gil(): a time-out becomes a drop request only if the GIL is held and has
      * not changed hands during this round. Recording may have stopped meanwhile. */
     if (result == ETIMEDOUT && (arena = enter(gil)) != NULL) {
         if (gil->held && gil->switches == switches)
             gt_record_request(arena, gil);
         leave(gil);
+    }
+    return result;
+}
+
+/* take_gil() locks the GIL's mutex and takes the GIL if it is free: the one place to keep it from
+ * one that is meant for another thread. drop_gil() does so, too, but while the GIL is held. */
+static int hook_mutex_lock(pthread_mutex_t *mutex)
+{
+    int result = ((int (*)(pthread_mutex_t *))patches[MUTEX_LOCK].real)(mutex);
+    const char *cond = (const char *)mutex + known.cond_offset;
+    bool is_switch, early; /* switch_mutex lies to switch_cond as the GIL's mutex to its cond */
+    gt_gil_t *gil = find((const pthread_cond_t *)cond, &is_switch);
+    if (gil != NULL && !is_switch && gil->turns.handed != NULL && has_policy() &&
+        gt_policy_gives_way(&gil->turns, &gil->clock)) {
+        record_wait(gil, NULL);
+        gt_policy_wait(&gil->turns, &gil->clock, mutex, NULL, &early);
     }
     return result;
 }
@@ -169,6 +212,7 @@ static void gil_register(char *mutex)
             atomic_fetch_add(&active->header->gils_unseen, 1);
         return;
     }
+    gils[i].turns = (gt_turns_t){0};
     if (active != NULL)
         gil_record_into(&gils[i], active);
     atomic_store(&gils[i].switch_cond, (pthread_cond_t *)(mutex + known.switch_cond_offset));
@@ -286,6 +330,21 @@ static void uninstall(void)
     installed = false;
 }
 
+static bool install(int from, int to)
+{
+    for (int i = from; i < to; i++)
+        if (!gt_patch_apply(&patches[i], &image))
+            return false;
+    /* A thread that was just then binding one of these calls lazily may have written the
+     * slot after us. The binding is done by now: let such a thread run, and look again. */
+    PyThreadState *state = PyEval_SaveThread();
+    PyEval_RestoreThread(state);
+    for (int i = from; i < to; i++)
+        if (!gt_patch_in_place(&patches[i]))
+            gt_patch_apply(&patches[i], &image);
+    return true;
+}
+
 bool gt_tap_install(gt_error_t *error)
 {
     if (installed)
@@ -305,19 +364,10 @@ bool gt_tap_install(gt_error_t *error)
     gils[0].main = true;
     pthread_mutex_unlock(&registry);
     installed = true;
-    for (int i = 0; i < N_PATCHES; i++)
-        if (!gt_patch_apply(&patches[i], &image)) {
-            uninstall();
-            return gt_fail(error, "memory protection forbids redirecting the interpreter's calls");
-        }
-    /* A thread that was just then binding one of these calls lazily may have written the
-     * slot after us. The binding is done by now: let such a thread run, and look again. */
-    PyThreadState *state = PyEval_SaveThread();
-    PyEval_RestoreThread(state);
-    for (int i = 0; i < N_PATCHES; i++)
-        if (!gt_patch_in_place(&patches[i]))
-            gt_patch_apply(&patches[i], &image);
-    return true;
+    if (install(0, N_ALWAYS))
+        return true;
+    uninstall();
+    return gt_fail(error, "memory protection forbids redirecting the interpreter's calls");
 }
 
 bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
@@ -376,8 +426,62 @@ void gt_tap_stop(void)
         stop_recording();
         gt_frames_reset();
     }
-    if (installed)
+    if (installed && !has_policy())
         uninstall();
+}
+
+/* --- The policy ---------------------------------------------------------------------- */
+
+bool gt_tap_set_policy(gt_policy_t policy, gt_error_t *error)
+{
+    bool before = has_policy();
+    if (policy == GT_POLICY_CPYTHON && !before)
+        return true;
+    if (PyThreadState_Get()->interp != PyInterpreterState_Main())
+        return gt_fail(error, "the policy belongs to the main interpreter");
+    if (!gt_tap_install(error))
+        return false;
+    if (!before && !install(N_ALWAYS, N_PATCHES))
+        return gt_fail(error, "memory protection forbids redirecting the interpreter's calls");
+    pthread_mutex_lock(known.mutex);
+    gt_policy_begins(&gils[0].turns, policy);
+    pthread_mutex_unlock(known.mutex);
+    if (policy != GT_POLICY_CPYTHON)
+        return true;
+    gt_patch_undo(&patches[MUTEX_LOCK], &image);
+    if (active == NULL)
+        uninstall();
+    return true;
+}
+
+gt_policy_t gt_tap_policy(void)
+{
+    return atomic_load(&gt_policy_mode);
+}
+
+bool gt_tap_set_level(uint32_t tid, int level)
+{
+    bool mine = tid == gt_policy_tid();
+    uint64_t born = gt_levels_born(tid);
+    if (!gt_levels_set(tid, born, level, !mine))
+        return false;
+    if (mine)
+        atomic_store(&gt_turn.level, level);
+    if (installed && has_policy()) {
+        pthread_mutex_lock(known.mutex);
+        gt_policy_level_changed(&gils[0].turns, tid, level);
+        pthread_mutex_unlock(known.mutex);
+    }
+    return true;
+}
+
+int gt_tap_level(uint32_t tid)
+{
+    int level = 0;
+    if (tid == gt_policy_tid())
+        return atomic_load(&gt_turn.level);
+    gt_levels_get(tid, gt_levels_born, &level);
+    return level;
 }
 
 bool gt_tap_installed(void)
@@ -437,10 +541,12 @@ static void fork_child(void)
 {
     for (uint32_t i = 1; i < GT_MAX_GILS; i++) {
         gil_forget(&gils[i]);
+        gils[i].turns = (gt_turns_t){0};
         atomic_store(&gils[i].busy, 0);
     }
     atomic_store(&gils[0].arena, NULL);
     active = NULL;
+    gt_policy_forked(&gils[0].turns);
     gt_self = (gt_self_t){0};
     gt_recording_begins(1);
     pthread_mutex_unlock(&registry);
@@ -460,7 +566,7 @@ bool gt_tap_setup(gt_error_t *error)
     if (done)
         return true;
     gt_clock_setup();
-    if (pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
+    if (!gt_policy_setup() || pthread_atfork(fork_prepare, fork_parent, fork_child) != 0)
         return gt_fail(error, "cannot register fork handlers (out of memory)");
     done = true;
     return true;

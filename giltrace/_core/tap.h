@@ -5,6 +5,7 @@
  *   pthread_cond_signal(&gil->switch_cond)   this thread has acquired the GIL
  *   pthread_cond_signal(&gil->cond)          this thread is releasing it
  *   pthread_cond_timedwait(&gil->cond, ...)  this thread waits for it
+ * (and, while there is a policy, pthread_mutex_lock(&gil->mutex): it is about to do one of these).
  * All three are made with gil->mutex held, so per GIL the hooks exclude one another:
  * that orders the tenures, and gt_tap_stop() needs no more than to take the mutex.
  */
@@ -13,6 +14,7 @@
 
 #include "arena.h"
 #include "error.h"
+#include "policy.h"
 
 /* What calibration found. */
 typedef struct {
@@ -37,6 +39,15 @@ void gt_tap_stop(void);
 
 /* Put hooks in place without recording (to measure what they cost when idle). */
 bool gt_tap_install(gt_error_t *error);
+
+/* Have this policy decide who gets the GIL, with or without recording. Context: GIL held. */
+bool gt_tap_set_policy(gt_policy_t policy, gt_error_t *error);
+gt_policy_t gt_tap_policy(void);
+
+/* A thread's priority: kept whatever the policy is, also while there is none. False: there is no
+ * room for it. Context: GIL held. */
+bool gt_tap_set_level(uint32_t tid, int level);
+int gt_tap_level(uint32_t tid);
 
 bool gt_tap_installed(void);
 bool gt_tap_recording(void);

@@ -128,7 +128,9 @@ with giltrace.Recorder(out):
     refused(giltrace.Recorder(out + "2"), "already")
     cycles(5)
 assert not os.path.exists(out + "2")
-assert _core.state() == {"installed": False, "recording": False, "gils": 1, "interposed": 0}
+state = _core.state()
+assert not (state["installed"] or state["recording"] or state["interposed"]), state
+assert state["gils"] == 1
 giltrace.Recorder(out).stop()
 """,
         tmp_path / "out.giltrace",

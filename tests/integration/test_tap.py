@@ -41,7 +41,9 @@ def test_probe_finds_the_gil_and_changes_nothing(tmp_path: Path) -> None:
         """
 facts = _core.probe()
 assert facts["attempts"] == 1, facts
-assert _core.state() == {"installed": False, "recording": False, "gils": 0, "interposed": 0}
+state = _core.state()
+assert not (state["installed"] or state["recording"] or state["interposed"]), state
+assert state["gils"] == 0
 """,
         tmp_path,
     )
@@ -301,7 +303,9 @@ except OSError as error:
 else:
     raise AssertionError
 assert not os.path.exists(path)
-assert _core.state() == {"installed": False, "recording": False, "gils": 0, "interposed": 0}
+state = _core.state()
+assert not (state["installed"] or state["recording"] or state["interposed"]), state
+assert state["gils"] == 0
 """,
         tmp_path,
     )
