@@ -41,7 +41,7 @@ FRAME_HEADER: Final = struct.Struct("<2sBBIIII")
 CHECKED_SIZE: Final = 16
 """The bytes of a frame header that its own checksum covers."""
 
-MAX_EVENTS_PAYLOAD: Final = 256 << 20
+MAX_EVENTS_PAYLOAD: Final = 32 << 20
 MAX_RECORD_PAYLOAD: Final = 16 << 20
 """Upper bounds of ``raw_len``, for EVENTS and for the rest; more is damage."""
 

@@ -20,7 +20,8 @@ from giltrace.capture.format import (
 )
 from giltrace.capture.records import Record, SessionInfo, encode
 
-# Larger frames gain nothing, and a reader needs memory for one whole frame.
+# Larger frames gain nothing, and a reader needs memory for one whole frame. With a run for each
+# event this many take 24 MiB: see format.MAX_EVENTS_PAYLOAD.
 _MAX_FRAME_EVENTS: Final = 1 << 20
 # zlib's set-up costs more than so few bytes are worth.
 _MIN_COMPRESS: Final = 256
