@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import select
 import sys
 from pathlib import Path
 
 import pytest
 
 from giltrace.capture import read
-from tests.support.python import run_python
+from tests.support.python import run_python, wait_for
 from tests.support.recorder import acquires
 
 PRELUDE = """
@@ -23,12 +20,6 @@ def cycles(n):
     for _ in range(n):
         cycle()
 """
-
-
-def wait_for(pid: int) -> None:
-    """Return once a process that is not our child has ended."""
-    with contextlib.suppress(ProcessLookupError):
-        assert select.select([os.pidfd_open(pid)], [], [], 30)[0]
 
 
 def test_a_with_block_is_recorded_exactly(tmp_path: Path) -> None:

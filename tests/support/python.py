@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import select
 import subprocess
 import sys
 import textwrap
@@ -37,3 +39,9 @@ def run_python(
     if check and done.returncode != 0:
         raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")
     return done
+
+
+def wait_for(pid: int) -> None:
+    """Return once a process that is not our child has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        assert select.select([os.pidfd_open(pid)], [], [], 30)[0]

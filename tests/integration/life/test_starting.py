@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.life import whole
-from tests.support.python import run_python
+from tests.support.python import run_python, wait_for
 
 PRELUDE = """
 import atexit, ctypes, gc, os, sys, threading, time
@@ -34,7 +34,8 @@ def test_a_thousand_times(tmp_path: Path) -> None:
 from giltrace.record.session import Session
 from giltrace.record.settings import Settings
 from giltrace.runtime import bootstrap
-sys.setswitchinterval(0.0005)
+bootstrap._GEOMETRIES = ((64, 64, 1 << 14),)  # small arenas: most of the time goes into them
+sys.setswitchinterval(0.0002)
 stop = False
 def call():
     while not stop:
@@ -125,13 +126,14 @@ assert not [name for name in os.listdir(os.path.dirname(out)) if name.startswith
 def test_from_an_exit_handler(tmp_path: Path, left: str) -> None:
     """What the program does at its very end can be recorded, too."""
     stop = "recorder.stop()" if left == "stopped" else ""
-    run_python(
+    done = run_python(
         PRELUDE
         + f"""
 @atexit.register
 def late():
     recorder = giltrace.Recorder(out)
     recorder.start()
+    print(recorder._collector.pid, flush=True)
     cycles(300)
     {stop}
 class Late:
@@ -141,6 +143,7 @@ threading.Thread(target=cycles, args=(10**9,), daemon=True).start()
 """,
         tmp_path / "out",
     )
+    wait_for(int(done.stdout))
     assert len(whole(tmp_path / "out").holds) >= 300
 
 
