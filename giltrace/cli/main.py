@@ -29,6 +29,9 @@ class Entry(NamedTuple):
 
 COMMANDS: Final[dict[str, Entry]] = {
     "record": Entry("giltrace.cli.record", "record", "Run a program and record its GIL."),
+    "run": Entry(
+        "giltrace.cli.run", "run", "Run a program whose urgent threads get the GIL first."
+    ),
     "attach": Entry("giltrace.cli.attach", "attach", "Record a process that runs already."),
     "report": Entry(
         "giltrace.cli.report", "report", "Explain a capture in words, numbers and lines of code."
@@ -131,7 +134,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "Start with: giltrace record script.py\n\n"
         "Exit codes: 0 done, 1 could not be done, 2 wrong usage, 3 recording cannot work here "
         "(doctor), 70 a fault of giltrace, 130 Ctrl-C, 141 nobody reads stdout any more. "
-        "record passes on the code of the program it ran, or 126 or 127 if it could not run it."
+        "record and run pass on the code of the program, or 126 or 127 if they could not run it."
     ),
 )
 @click.option(

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import click
 
+from giltrace.cli.policies import policy_options
 from giltrace.cli.recording import conclude, recording_options, settings
+from giltrace.record.policy import Name, policy_of
 from giltrace.record.settings import BACKENDS, Backend, Calls
 
 
@@ -26,6 +28,7 @@ from giltrace.record.settings import BACKENDS, Backend, Calls
     help="tap: see each hand-off. portable: infer them from function calls, as in PyPy. "
     "auto: do that only where the GIL cannot be tapped.",
 )
+@policy_options(default="cpython, or manual if there is a --priority")
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET...")
 def record(
     path: Path | None,
@@ -38,6 +41,8 @@ def record(
     buffer_mib: int,
     children: bool,
     quiet: bool,
+    policy: Name | None,
+    rules: tuple[str, ...],
     target: Sequence[str],
 ) -> int:
     """Run TARGET and record every hand-off of its GIL.
@@ -67,6 +72,7 @@ def record(
         force=force,
         duration_s=duration_s,
         settings=settings(stacks, calls, least_span_us, buffer_mib, children, backend),
+        policy=policy_of(policy, rules),
     )
     outcome = run(resolved, options, StatusLine(enabled=not quiet))
     return conclude(outcome, options.output, quiet=quiet)

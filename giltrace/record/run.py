@@ -18,6 +18,7 @@ from giltrace.capture.records import SessionInfo
 from giltrace.errors import GiltraceError
 from giltrace.record.collector import Collector, describe_refusals
 from giltrace.record.output import CaptureFile
+from giltrace.record.policy import Policy
 from giltrace.record.session import Session
 from giltrace.record.settings import Settings
 from giltrace.record.signals import held_back, pass_on
@@ -40,12 +41,14 @@ class Options:
         force: replace an existing one.
         duration_s: record for so long, then let the target go on; None: until it ends.
         settings: what its processes are asked to record.
+        policy: who gets the GIL next in them.
     """
 
     output: Path
     force: bool = False
     duration_s: float | None = None
     settings: Settings = field(default_factory=Settings)
+    policy: Policy = field(default_factory=Policy)
 
 
 @dataclass
@@ -81,10 +84,12 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
         CaptureFile(options.output, force=options.force) as file,
     ):
         about = session_info(list(target.argv), options.settings, options.duration_s)
+        about.options.update(options.policy.described())
         writer = CaptureWriter(file.stream, about)
         collector = Collector(session, writer)
+        env = session.environment(options.policy.environment(os.environ))
         with held_back() as mask:
-            pid = _spawn(target, session, mask)
+            pid = _spawn(target, env, mask)
             outcome = Recording(collector, options, status).follow(pid)
         outcome.capture_bytes = writer.bytes_written
         outcome.notes += describe_refusals(collector.refusals)
@@ -205,13 +210,13 @@ class Recording:
         return [f"{len(still)} of its processes still run and are recorded no further: {which}"]
 
 
-def _spawn(target: Target, session: Session, mask: set[int]) -> int:
+def _spawn(target: Target, env: dict[str, str], mask: set[int]) -> int:
     """Start the target as if we were not there: same terminal, process group, signal mask."""
     try:
         return os.posix_spawn(
             target.argv[0],
             target.argv,
-            session.environment(os.environ),
+            env,
             setsigmask=mask,
             # Python ignores these two from its start; a target must find them as they were.
             setsigdef=[signal.SIGPIPE, signal.SIGXFSZ],

@@ -81,12 +81,7 @@ class Session:
 
     def environment(self, base: Mapping[str, str]) -> dict[str, str]:
         """``base`` with what makes every Python started in it join this session."""
-        env = dict(base)
-        entries = env.get("PYTHONPATH", "").split(os.pathsep)
-        others = [entry for entry in entries if entry and entry != str(_BOOT)]
-        env["PYTHONPATH"] = os.pathsep.join([str(_BOOT), *others])
-        env[ENVIRONMENT] = str(self.path)
-        return env
+        return with_boot(base) | {ENVIRONMENT: str(self.path)}
 
     def arenas(self) -> list[Path]:
         """Arenas that have appeared since the last call."""
@@ -143,9 +138,17 @@ class Session:
                     yield Path(entry.path)
 
 
+def with_boot(base: Mapping[str, str]) -> dict[str, str]:
+    """``base`` with what makes every Python started in it run our ``sitecustomize`` first."""
+    entries = base.get("PYTHONPATH", "").split(os.pathsep)
+    others = [entry for entry in entries if entry and entry != str(_BOOT)]
+    return {**base, "PYTHONPATH": os.pathsep.join([str(_BOOT), *others])}
+
+
 def without_session(env: Mapping[str, str]) -> dict[str, str]:
-    """``env`` with nothing of a recording in it, for processes that must stay out."""
-    clean = {key: value for key, value in env.items() if key != ENVIRONMENT}
+    """``env`` with nothing of a recording or a policy in it, for processes that must stay out."""
+    ours = (ENVIRONMENT, "GILTRACE_POLICY", "GILTRACE_PRIORITIES")
+    clean = {key: value for key, value in env.items() if key not in ours}
     entries = clean.pop("PYTHONPATH", "").split(os.pathsep)
     others = [entry for entry in entries if entry and entry != str(_BOOT)]
     if others:

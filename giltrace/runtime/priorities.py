@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from giltrace import _core
+from giltrace.runtime import names
 
 POLICIES = ("cpython", "manual", "auto")
 """In the order in which `_core` numbers them."""
 
 _chosen = False
 _registered = False
+_rules: list[tuple[str, int]] = []
 
 
 def policy(name: str | None = None) -> str:
@@ -85,6 +87,37 @@ def priority(n: int) -> Iterator[None]:
         yield
     finally:
         set_priority(before)
+
+
+def obey(name: str, rules: str) -> None:
+    """Follow what a command line asked for.
+
+    Args:
+        name: the policy.
+        rules: lines of a priority, a space, and a pattern for names of threads.
+
+    Raises:
+        ValueError: that is something else.
+        giltrace._core.TapError: the GIL of this interpreter cannot be tapped.
+    """
+    policy(name)
+    for line in rules.splitlines():
+        number, _, pattern = line.partition(" ")
+        _rules.append((pattern, int(number)))
+    if _rules:
+        names.follow(_apply_rules)
+
+
+def _apply_rules(native_id: int, name: str) -> None:
+    from fnmatch import fnmatchcase
+
+    for pattern, number in _rules:
+        if fnmatchcase(name, pattern):
+            try:
+                _core.set_level(native_id, number)
+            except _core.TapError:
+                pass  # thousands of threads have priorities; this one has none
+            return
 
 
 def _apply(name: str) -> None:

@@ -1,7 +1,7 @@
-"""Runs at the start of every Python that inherits a recording, then gets out of the way.
+"""Runs first in every Python that inherits a recording or a policy, then gets out of the way.
 
-``giltrace record`` puts the folder of this file at the front of PYTHONPATH. No ``import giltrace``
-at the top: this Python may be one in which giltrace is not installed.
+``giltrace record`` and ``giltrace run`` put the folder of this file at the front of PYTHONPATH. No
+``import giltrace`` at the top: this Python may be one in which giltrace is not installed.
 """
 
 import os
@@ -54,6 +54,24 @@ def _join():
         _refuse(session, "%s" % error)
 
 
+def _obey():
+    """Follow the policy that `giltrace run` or `giltrace record` was given."""
+    policy = os.environ.get("GILTRACE_POLICY", "")
+    if not policy:
+        return
+    try:
+        if not _may_have_tap():
+            raise RuntimeError("it is not CPython 3.11 or later")
+        from giltrace.runtime import priorities
+
+        priorities.obey(policy, os.environ.get("GILTRACE_PRIORITIES", ""))
+    except Exception as error:
+        # In a further interpreter of a process, the first one has seen to it.
+        if "subinterpreter" not in str(error):
+            text = "giltrace: no priorities in process %d, %s: %s\n"
+            sys.stderr.write(text % (os.getpid(), sys.executable, error))
+
+
 def _back_end(session):
     """1: the portable back end is asked for; -1: the tap; 0: whichever works."""
     asked = 0
@@ -103,6 +121,7 @@ def _step_aside():
 
 
 try:
+    _obey()
     _join()
 finally:
     _step_aside()
