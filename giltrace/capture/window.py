@@ -321,8 +321,9 @@ def rewrite(file: BinaryIO, capture: Capture, sources: Iterable[SourceText] = ()
         runs = list(zip(events.thread[starts].tolist(), counts.tolist(), strict=True))
         words = np.stack((events.ts, events.data), axis=1)
         writer.events(process, runs, words.tobytes())
-    for last in (*capture.process_ends, *capture.sources, *sources):
-        writer.write(last)
+    records = [*capture.process_ends, *capture.sources, *sources]
+    for record in records:
+        writer.write(record)
     if capture.end is not None:
         writer.write(capture.end)
     writer.flush()

@@ -42,6 +42,7 @@ def attach(
     from giltrace.record.attach import attach as record
     from giltrace.record.run import Options
     from giltrace.record.running import examine
+    from giltrace.record.signals import Interrupted
     from giltrace.record.status import StatusLine
 
     process = examine(pid)
@@ -51,5 +52,5 @@ def attach(
         duration_s=duration_s,
         settings=settings(stacks, calls, least_span_us, buffer_mib, children),
     )
-    outcome = record(process, options, StatusLine(enabled=not quiet))
+    outcome = record(process, options, StatusLine(enabled=not quiet), Interrupted())
     return conclude(outcome, options.output, quiet=quiet)

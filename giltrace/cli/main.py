@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, Entry]] = {
         "giltrace.cli.run", "run", "Run a program whose urgent threads get the GIL first."
     ),
     "attach": Entry("giltrace.cli.attach", "attach", "Record a process that runs already."),
+    "live": Entry("giltrace.cli.live", "live", "Look at a program while it runs."),
     "report": Entry(
         "giltrace.cli.report", "report", "Explain a capture in words, numbers and lines of code."
     ),

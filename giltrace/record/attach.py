@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
-from dataclasses import replace
 
 from giltrace._version import __version__
 from giltrace.capture import CaptureWriter
@@ -13,11 +12,20 @@ from giltrace.errors import GiltraceError
 from giltrace.record.collector import Collector, describe_refusals
 from giltrace.record.entering import Deed, bring, nudge
 from giltrace.record.output import CaptureFile
-from giltrace.record.run import Options, Outcome, Recording, session_info
-from giltrace.record.running import Running
+from giltrace.record.run import (
+    Options,
+    Outcome,
+    Recording,
+    ended,
+    nothing_recorded,
+    session_info,
+    spawn,
+)
+from giltrace.record.running import Running, examine
 from giltrace.record.session import Session
 from giltrace.record.signals import Interrupted, interruptible
 from giltrace.record.status import StatusLine
+from giltrace.record.target import Target
 
 # What a process that can run Python at once is given to join or leave.
 _SOON_S = 1.0
@@ -26,24 +34,55 @@ _LEAVE_S = 10.0
 _LOOK_S = 0.005
 
 
-def attach(process: Running, options: Options, status: StatusLine) -> Outcome:
-    """Record ``process`` until the duration is over, Ctrl-C is pressed, or it ends.
+def attach(
+    process: Running, options: Options, status: StatusLine, interrupted: Interrupted
+) -> Outcome:
+    """Record ``process`` until the duration is over, somebody asks to stop, or it ends.
 
     Raises:
         GiltraceError: it cannot be attached to, or the output not be opened.
     """
+    owner = process.uid, process.gid
     with (
-        Session(options.settings, owner=(process.uid, process.gid)) as session,
+        Session(options.settings, owner=owner) as session,
         CaptureFile(options.output, force=options.force) as file,
     ):
         about = session_info(list(process.argv), options.settings, options.duration_s)
-        writer = CaptureWriter(file.stream, about)
-        collector = Collector(session, writer)
-        with interruptible() as interrupted:
+        collector = Collector(session, writer := CaptureWriter(file.stream, about))
+        if options.shared:
+            session.announce(options.output)
+        with interruptible():
             _enter(process, session, collector, status, interrupted)
-            outcome = _Attached(collector, options, status, session, process).until(interrupted)
+            visit = _Visit(collector, options, status, session)
+            outcome = visit.until(interrupted, lambda: None if collector.drains else (None, None))
         outcome.capture_bytes = writer.bytes_written
         outcome.notes += describe_refusals(collector.refusals)
+        return outcome
+
+
+def launch(
+    target: Target, options: Options, status: StatusLine, interrupted: Interrupted
+) -> Outcome:
+    """Start ``target``, record it until somebody asks to stop, and leave it then as if attached to.
+
+    Raises:
+        GiltraceError: it cannot be started, or the output not be opened.
+    """
+    with (
+        Session(options.settings) as session,
+        CaptureFile(options.output, force=options.force) as file,
+    ):
+        about = session_info(list(target.argv), options.settings, options.duration_s)
+        collector = Collector(session, writer := CaptureWriter(file.stream, about))
+        with interruptible() as mask:
+            pid = spawn(target, session.environment(os.environ), mask)
+            visit = _Visit(collector, options, status, session)
+            outcome = visit.until(interrupted, lambda: ended(pid))
+        outcome.capture_bytes = writer.bytes_written
+        outcome.notes += describe_refusals(collector.refusals)
+        if outcome.processes == 0 and outcome.failure is None:
+            outcome.failure = nothing_recorded(target, collector)
+            outcome.notes.clear()
         return outcome
 
 
@@ -88,35 +127,31 @@ def _enter(
     )
 
 
-class _Attached(Recording):
-    """The loop from when the process has joined to when it has left."""
+class _Visit(Recording):
+    """The loop from when processes have joined to when they have left."""
 
     def __init__(
-        self,
-        collector: Collector,
-        options: Options,
-        status: StatusLine,
-        session: Session,
-        process: Running,
+        self, collector: Collector, options: Options, status: StatusLine, session: Session
     ) -> None:
         super().__init__(collector, options, status)
         self._session = session
-        self._process = process
         self._left = False
         self._hooked: list[int] = []
 
-    def until(self, interrupted: Interrupted) -> Outcome:
+    def until(
+        self, interrupted: Interrupted, over: Callable[[], tuple[int | None, int | None] | None]
+    ) -> Outcome:
         """Record until there is a reason to end; whatever it is, the processes are left."""
         try:
             while self._on:
                 pause = self._round()
-                if not self._collector.drains:
-                    self._end(None, None, "the target ended")
+                if (how := over()) is not None:
+                    self._end(*how, "the target ended")
                 elif interrupted.wait(pause):
                     self._end(None, None, "the recorder was stopped")
         finally:
             self._leave()
-        return self._outcome(0, self._process.pid)
+        return self._outcome(0, 0)
 
     def _end(self, code: int | None, number: int | None, reason: str) -> None:
         self._leave()
@@ -145,9 +180,8 @@ class _Attached(Recording):
             _within(_LEAVE_S, left)
 
     def _bring(self, how: Callable[[Running, Session, Deed], None], pid: int) -> None:
-        # What has been forked since has everything at the same addresses.
         try:
-            how(replace(self._process, pid=pid), self._session, "leave")
+            how(examine(pid, recorded=True), self._session, "leave")
         except GiltraceError:
             pass  # it has ended, or will be named as one that could not be left
 

@@ -42,6 +42,7 @@ class Options:
         duration_s: record for so long, then let the target go on; None: until it ends.
         settings: what its processes are asked to record.
         policy: who gets the GIL next in them.
+        shared: tell where the capture is, so that a live view can follow it.
     """
 
     output: Path
@@ -49,6 +50,7 @@ class Options:
     duration_s: float | None = None
     settings: Settings = field(default_factory=Settings)
     policy: Policy = field(default_factory=Policy)
+    shared: bool = True
 
 
 @dataclass
@@ -87,15 +89,17 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
         about.options.update(options.policy.described())
         writer = CaptureWriter(file.stream, about)
         collector = Collector(session, writer)
+        if options.shared:
+            session.announce(options.output)
         env = session.environment(options.policy.environment(os.environ))
         with held_back() as mask:
-            pid = _spawn(target, env, mask)
+            pid = spawn(target, env, mask)
             outcome = Recording(collector, options, status).follow(pid)
         outcome.capture_bytes = writer.bytes_written
         outcome.notes += describe_refusals(collector.refusals)
         if outcome.processes == 0 and outcome.failure is None:
             file.discard()
-            outcome.failure = _nothing_recorded(target, collector)
+            outcome.failure = nothing_recorded(target, collector)
             outcome.notes.clear()
         return outcome
 
@@ -129,14 +133,14 @@ class Recording:
 
     def follow(self, pid: int) -> Outcome:
         """Record until process ``pid``, our child, has ended."""
-        while (ended := _ended(pid)) is None:
+        while (how := ended(pid)) is None:
             pause = self._round()
             pass_on(pid, pause)
         # What it has started in its last moment is examined while the kernel still knows it.
         if self._on:
             self._guarded(self._collector.poll)
         os.waitpid(pid, 0)
-        code, number = ended
+        code, number = how
         self._see_off()
         self._end(code, number, "the target ended")
         return self._outcome(128 + number if number is not None else code or 0, pid)
@@ -210,7 +214,7 @@ class Recording:
         return [f"{len(still)} of its processes still run and are recorded no further: {which}"]
 
 
-def _spawn(target: Target, env: dict[str, str], mask: set[int]) -> int:
+def spawn(target: Target, env: dict[str, str], mask: set[int]) -> int:
     """Start the target as if we were not there: same terminal, process group, signal mask."""
     try:
         return os.posix_spawn(
@@ -228,7 +232,7 @@ def _spawn(target: Target, env: dict[str, str], mask: set[int]) -> int:
         raise GiltraceError(f"cannot start {target.argv[0]}: {error.strerror}", hint) from None
 
 
-def _ended(pid: int) -> tuple[int | None, int | None] | None:
+def ended(pid: int) -> tuple[int | None, int | None] | None:
     """(exit code, signal) of the child, which stays a zombie, or None while it runs."""
     done = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if done is None:
@@ -249,7 +253,8 @@ def _cannot_write(path: Path, error: OSError) -> GiltraceError:
     )
 
 
-def _nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
+def nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
+    """Why there is no capture, as far as anybody knows."""
     if collector.refusals:
         first = collector.refusals[0]
         if first.not_installed:

@@ -68,8 +68,8 @@ class Running:
         return label_of(self.argv)
 
 
-def examine(pid: int) -> Running:
-    """Look at a process.
+def examine(pid: int, *, recorded: bool = False) -> Running:
+    """Look at a process; one that is being recorded will do only if that is said.
 
     Raises:
         GiltraceError: it cannot be attached to, and why.
@@ -79,7 +79,8 @@ def examine(pid: int) -> Running:
     _check_rights(pid, status)
     try:
         executable = os.readlink(f"/proc/{pid}/exe")
-        _check_recorded(pid)
+        if not recorded:
+            _check_recorded(pid)
         found = {
             name: at
             for image in symbols.images(pid, (*FUNCTIONS, symbols.VERSION))

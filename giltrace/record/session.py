@@ -20,6 +20,7 @@ from giltrace.errors import GiltraceError
 from giltrace.record.settings import OPTIONS, Settings, recorder_of
 
 ENVIRONMENT = "GILTRACE_SESSION"
+_CAPTURE = "capture"
 _BOOT = Path(__file__).parent.parent / "runtime" / "boot"
 
 
@@ -96,6 +97,10 @@ class Session:
             found.append(Refusal(int(path.name.split(".")[0]), executable, reason))
         return found
 
+    def announce(self, capture: Path) -> None:
+        """Say where the capture is, for those who want to follow it."""
+        self.put(_CAPTURE, f"{capture.absolute()}\n")
+
     def put(self, name: str, text: str) -> Path:
         """Write a new file for the processes of this session, which own the folder.
 
@@ -143,6 +148,58 @@ def with_boot(base: Mapping[str, str]) -> dict[str, str]:
     entries = base.get("PYTHONPATH", "").split(os.pathsep)
     others = [entry for entry in entries if entry and entry != str(_BOOT)]
     return {**base, "PYTHONPATH": os.pathsep.join([str(_BOOT), *others])}
+
+
+@dataclass(frozen=True)
+class Followed:
+    """A recording that is under way, whose capture can be followed.
+
+    Attributes:
+        recorder: process id of the recorder.
+        capture: the file that it writes.
+        processes: ids of the processes that it records.
+    """
+
+    recorder: int
+    capture: Path
+    processes: tuple[int, ...]
+
+
+def under_way() -> list[Followed]:
+    """This user's recordings that are under way, the latest first.
+
+    Raises:
+        GiltraceError: the folder they would be in is not this user's alone.
+    """
+    found = []
+    for folder in sorted(_root().iterdir(), key=lambda path: -_age(path)):
+        recorder = recorder_of(folder)
+        try:
+            capture = Path((folder / _CAPTURE).read_text(encoding="utf-8").rstrip("\n"))
+        except (OSError, ValueError):
+            continue
+        if recorder and os.path.exists(f"/proc/{recorder}") and capture.is_file():
+            found.append(Followed(recorder, capture, _recorded_by(recorder, folder)))
+    return found
+
+
+def _age(path: Path) -> float:
+    try:
+        return path.stat().st_ctime
+    except OSError:
+        return 0.0
+
+
+def _recorded_by(recorder: int, folder: Path) -> tuple[int, ...]:
+    """The processes whose arenas a recorder has mapped: their files are named by them."""
+    prefix = f"{folder}/"
+    try:
+        with open(f"/proc/{recorder}/maps", encoding="utf-8", errors="replace") as lines:
+            paths = [line.split(maxsplit=5)[-1] for line in lines if prefix in line]
+    except OSError:
+        return ()
+    names = {path[len(prefix) :].split(".")[0] for path in paths if path.startswith(prefix)}
+    return tuple(sorted(int(name) for name in names if name.isdigit()))
 
 
 def without_session(env: Mapping[str, str]) -> dict[str, str]:

@@ -65,10 +65,10 @@ class Interrupted:
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[Interrupted]:
-    """Hold back the signals that end a program, for whoever looks at what this gives."""
+def interruptible() -> Iterator[set[int]]:
+    """Hold back the signals that end a program, for `Interrupted`; gives the mask as it was."""
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
-        yield Interrupted()
+        yield {int(number) for number in mask}
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)

@@ -68,8 +68,13 @@ UNTOUCHED = {
     "names": True,
     "main": [],
     "sitting": [],
-    "state": {"installed": False, "recording": False, "gils": 0, "interposed": 0},
+    "state": [],
 }
+
+
+def in_place(state: dict[str, Any]) -> list[str]:
+    """What of giltrace is at work in a process, by its own account; a known GIL is no hook."""
+    return sorted(name for name, value in state.items() if value and name != "gils")
 
 
 class Target:
@@ -92,7 +97,7 @@ class Target:
         assert self.process.returncode == 0, err
         assert err == ""
         found: dict[str, Any] = json.loads(out)
-        found["state"]["gils"] = 0  # a known GIL is no hook
+        found["state"] = in_place(found["state"])
         return found
 
 

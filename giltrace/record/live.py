@@ -1,0 +1,175 @@
+"""What a live view looks at: a recording of its own, or one that is under way.
+
+Either way the view reads the growing capture file. So it costs the target nothing, and a view that
+falls behind, stops or dies loses no event.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from giltrace.errors import GiltraceError
+from giltrace.record.running import examine
+from giltrace.record.serve import command
+from giltrace.record.session import Followed, under_way, without_session
+from giltrace.record.settings import Settings
+
+_STOP_S: Final = 30.0
+# For the recorder to begin, or to say why not; after that the view can show that it waits.
+_START_S: Final = 3.0
+_LOOK_S: Final = 0.01
+
+
+@dataclass
+class Watched:
+    """A recording that is being looked at.
+
+    Attributes:
+        capture: the file to follow.
+        title: what is recorded, for people.
+        ours: nobody else reads the file, which goes when we do.
+        output: where the target's own output goes; None: where it went before.
+        others: process id of the recorder, if it is not our own.
+    """
+
+    capture: Path
+    title: str
+    ours: bool = False
+    output: Path | None = None
+    others: int = 0
+    _recorder: subprocess.Popen[bytes] | None = None
+    _words: int = -1  # what our recorder has to say comes here
+    _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the recorder has ended."""
+        if self._recorder is None:
+            return not os.path.exists(f"/proc/{self.others}")
+        return self._recorder.poll() is not None
+
+    def leave(self) -> list[str]:
+        """Stop our own recording, and let the target go on; gives what there is to say about it."""
+        if self._recorder is None:
+            return []
+        recorder, self._recorder = self._recorder, None
+        assert recorder.stdin is not None
+        recorder.stdin.close()
+        try:
+            recorder.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            return ["the recorder has not ended yet; it does when it has left the target"]
+        words = [". ".join(filter(None, pair)) for pair in _told(self._words)]
+        if self._folder is not None:
+            self._folder.cleanup()
+        return words
+
+
+def join(pid: int, settings: Settings, keep: Path | None, *, force: bool) -> Watched:
+    """Look at a process: through the recording that has it, or by attaching to it.
+
+    Args:
+        pid: its process id, or that of its recorder.
+        settings: how to record it, if we have to.
+        keep: the capture to write then; None: one that goes when the view does.
+        force: replace that if it exists.
+
+    Raises:
+        GiltraceError: it cannot be looked at.
+    """
+    for one in under_way():
+        if pid == one.recorder or pid in one.processes:
+            return follow(one)
+    process = examine(pid)
+    title = f"process {pid}: {' '.join(process.argv)}"
+    return _start(title, settings, keep, force=force, pid=pid)
+
+
+def follow(recording: Followed) -> Watched:
+    """Look at a recording that is under way."""
+    title = f"{recording.capture} (recorder {recording.recorder})"
+    return Watched(recording.capture, title, others=recording.recorder)
+
+
+def start(
+    target: tuple[str, ...],
+    settings: Settings,
+    keep: Path | None,
+    output: Path,
+    *,
+    force: bool,
+    force_log: bool,
+) -> Watched:
+    """Start a program and look at it.
+
+    Args:
+        target: what to start.
+        settings: how to record it.
+        keep: the capture to write; None: one that goes when the view does.
+        output: where its output and errors go.
+        force: replace the capture if it exists.
+        force_log: replace that file if it exists.
+
+    Raises:
+        GiltraceError: it cannot be started, or files cannot be written.
+    """
+    try:
+        with open(output, "wb" if force_log else "xb") as log:
+            watched = _start(" ".join(target), settings, keep, force=force, target=target, log=log)
+    except FileExistsError:
+        raise GiltraceError(f"{output} exists", "Name another file: --log FILE") from None
+    except OSError as error:
+        raise GiltraceError(f"cannot write {output}: {error.strerror}") from None
+    watched.output = output
+    return watched
+
+
+def _start(
+    title: str,
+    settings: Settings,
+    keep: Path | None,
+    *,
+    force: bool,
+    pid: int = 0,
+    target: tuple[str, ...] = (),
+    log: BinaryIO | int = subprocess.DEVNULL,
+) -> Watched:
+    folder = None if keep else tempfile.TemporaryDirectory(prefix="giltrace-live-")
+    capture = keep or Path(folder.name if folder else "", "live.giltrace")
+    words, told = os.pipe()
+    try:
+        recorder = subprocess.Popen(
+            command(capture, settings, told, force=force, pid=pid, target=target),
+            stdin=subprocess.PIPE,
+            stdout=log,
+            stderr=log,
+            env=without_session(os.environ),
+            pass_fds=[told],
+            start_new_session=True,  # keys are for the view
+        )
+    finally:
+        os.close(told)
+    watched = Watched(capture, title, keep is None, None, 0, recorder, words, folder)
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline and recorder.poll() is None:
+        if capture.exists() and capture.stat().st_size:
+            break
+        time.sleep(_LOOK_S)
+    if recorder.poll():
+        message, hint = next(iter(_told(os.dup(words))), ("the recorder did not start", ""))
+        watched.leave()
+        raise GiltraceError(message, hint)
+    return watched
+
+
+def _told(words: int) -> list[tuple[str, str]]:
+    """What a recorder that has ended has said."""
+    with open(words, encoding="utf-8") as lines:
+        return [(message, hint) for message, hint in map(json.loads, lines)]

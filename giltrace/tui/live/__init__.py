@@ -1,0 +1,1 @@
+"""Looking at a recording while it is made."""

@@ -1,0 +1,176 @@
+"""`giltrace live` in a real terminal, on real programs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from giltrace.model import load
+from giltrace.model.invariants import check
+from tests.support.attached import MAINS, UNTOUCHED, in_place, running
+from tests.support.python import environment
+from tests.support.recorder import command as record_command
+from tests.support.terminal import TMUX, Pane, in_terminal, pane
+
+LIVE = [sys.executable, "-m", "giltrace", "live"]
+needs_tmux = pytest.mark.skipif(TMUX is None, reason="there is no tmux here")
+
+# Two threads that take turns at the GIL, and a third that wants it for moments.
+BUSY = """
+import sys, threading, time
+stop = threading.Event()
+def burn():
+    while not stop.is_set():
+        sum(range(2000))
+def ask():
+    while not stop.wait(0.003):
+        pass
+threading.Thread(target=burn, name="burner").start()
+threading.Thread(target=ask, name="asker").start()
+print("ready", flush=True)
+sys.stdin.readline()
+stop.set()
+print("done", flush=True)
+"""
+
+
+def waits_named(screen: str) -> bool:
+    """Whether the screen says on whom the waits fell."""
+    return re.search(r"%\s+\S+ m?s\s+burner at \S+ in burn", screen) is not None
+
+
+def look_around(screen: Pane) -> None:
+    """Pause, find a wait of the asker, mark twice, and read what the screen says of it."""
+    screen.press("Space")
+    screen.until("all that is kept can be looked at")
+    lanes = screen.text()
+    screen.press(*["Down"] * (1 + _lane(lanes, "asker")))
+    screen.press("p")
+    found = screen.until(lambda text: "asker waited for the GIL" in text)
+    assert re.search(r"Held meanwhile by burner \S+ in burn", found)
+    screen.press("m", "Left", "m")
+    screen.until("between the marks")
+    screen.press("?")
+    screen.until("Nothing that is done here changes the program")
+    screen.press("?")
+    screen.until(lambda text: "Nothing that is done" not in text)
+
+
+def _lane(screen: str, name: str) -> int:
+    """How many lanes are above a thread's in the timeline."""
+    lanes = re.findall(r"■ (\w+)", screen)
+    return lanes.index(name)
+
+
+@needs_tmux
+def test_a_program_is_started_looked_at_and_left(tmp_path: Path) -> None:
+    """It goes on when the view is left, with nothing in it, and its output is where it was said."""
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY.replace("sys.stdin.readline()", _wait_for(tmp_path / "flag")))
+    words = [*LIVE, "--log", "out.log", "-o", "all.giltrace", str(script)]
+    with pane(words, tmp_path) as screen:
+        screen.until(waits_named)
+        assert "its output: out.log" in screen.text()
+        look_around(screen)
+        screen.press("s")
+        saved = re.search(r"saved: the last .* s: (\S+\.giltrace)", screen.until("saved: the"))
+        screen.press("Space")
+        screen.until(" live  ")
+        screen.press("q")
+        assert "EXIT 0" in screen.until("EXIT")
+    assert (tmp_path / "out.log").read_text() == "ready\n"
+    (tmp_path / "flag").touch()
+    _until_lines(tmp_path / "out.log", 2)
+    state = json.loads((tmp_path / "out.log").read_text().splitlines()[1])
+    assert in_place(state) == []
+    assert saved is not None
+    for name in (saved[1], "all.giltrace"):
+        trace = load(tmp_path / name)
+        assert check(trace) == [] and trace.lost_events == 0
+        assert {"burner", "asker"} <= {thread.name for thread in trace.threads}
+
+
+def _wait_for(flag: Path) -> str:
+    return (
+        f"import os, json\nwhile not os.path.exists({str(flag)!r}): time.sleep(0.01)\n"
+        "from giltrace import _core\nprint(json.dumps(_core.state()), flush=True)"
+    )
+
+
+def _until_lines(path: Path, lines: int) -> None:
+    while len(path.read_text().splitlines()) < lines:
+        pass
+
+
+@needs_tmux
+def test_a_process_is_attached_to_and_left(tmp_path: Path) -> None:
+    """A process that nobody records is attached to, and left as it was found."""
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        with pane([*LIVE, str(target.pid)], tmp_path) as screen:
+            screen.until(lambda text: "worker" in text and "waits" in text)
+            screen.press("q")
+            assert "EXIT 0" in screen.until("EXIT")
+        assert target.end() == UNTOUCHED
+
+
+@needs_tmux
+def test_a_recording_under_way_is_joined(tmp_path: Path) -> None:
+    """One more reader of its capture: the recording goes on, and is whole in the end."""
+    output = tmp_path / "out.giltrace"
+    with subprocess.Popen(
+        record_command(output, "-c", BUSY),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    ) as recorder:
+        assert recorder.stdin is not None and recorder.stdout is not None
+        assert recorder.stdout.readline() == "ready\n"
+        with pane([*LIVE, str(recorder.pid)], tmp_path) as screen:
+            screen.until(waits_named)
+            assert f"recorder {recorder.pid}" in screen.text()
+            screen.press("q")
+            assert "EXIT 0" in screen.until("EXIT")
+        assert recorder.communicate("\n", timeout=60)[0] == "done\n"
+        assert recorder.returncode == 0
+    trace = load(output)
+    assert check(trace) == [] and trace.loss.ended
+
+
+def test_without_a_terminal() -> None:
+    """There is nothing to draw on, and the commands that need none are named."""
+    done = subprocess.run(
+        [*LIVE, "1"], capture_output=True, text=True, env=environment(), check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "a live view needs a terminal" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "columns", "expected"),
+    [
+        (["no-such-script.py"], 100, "there is no script no-such-script.py"),
+        (["2147483000"], 100, "there is no process 2147483000"),
+        (["-c", "pass"], 40, "the terminal is too small: 40×30"),
+        (["--log", os.devnull, "-c", "pass"], 100, f"{os.devnull} exists"),
+    ],
+)
+def test_what_cannot_be_looked_at(words: list[str], columns: int, expected: str) -> None:
+    """One line says so, before the screen is taken."""
+    code, written = in_terminal([*LIVE, *words], columns=columns)
+    assert code == 1
+    assert expected in written and "Traceback" not in written and "\x1b[?1049h" not in written
+
+
+def test_a_process_that_is_no_python() -> None:
+    """It is said before the screen is taken."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        code, written = in_terminal([*LIVE, str(process.pid)])
+        process.kill()
+    assert code == 1 and "is not a Python" in written and "\x1b[?1049h" not in written
