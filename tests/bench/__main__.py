@@ -5,7 +5,18 @@ from __future__ import annotations
 import platform
 import sys
 
-from tests.bench import calls, cycle, export, portable, program, reading, report, server, whatif
+from tests.bench import (
+    calls,
+    cycle,
+    export,
+    portable,
+    program,
+    reading,
+    report,
+    server,
+    tui,
+    whatif,
+)
 
 BENCHES = {
     "cycle": cycle.run,
@@ -16,6 +27,7 @@ BENCHES = {
     "reading": reading.run,
     "export": export.run,
     "report": report.run,
+    "tui": tui.run,
     "whatif": whatif.run,
 }
 

@@ -49,9 +49,9 @@ def run() -> Iterator[tuple[str, str, str]]:
             path.unlink()
 
 
-def write_synthetic(path: Path, events: int) -> None:
+def write_synthetic(path: Path, events: int, *, threads: int = 8) -> None:
     """A capture as a recorder would have written it: about 100 ms of all threads in a frame."""
-    capture = synthetic(events)
+    capture = synthetic(events, threads=threads)
     with path.open("wb") as file:
         writer = CaptureWriter(file, capture.session)
         records: list[Record] = [*capture.processes, *capture.threads, *capture.codes]

@@ -56,7 +56,7 @@ class Pyramid:
         at = np.empty((len(lanes), len(edges)), np.int64)
         for row, lane in enumerate(lanes.tolist()):
             first, last = steps.bounds[lane], steps.bounds[lane + 1]
-            at[row] = first - 1 + np.searchsorted(steps.start[first:last], edges, side="right")
+            at[row] = first - 1 + steps.start[first:last].searchsorted(edges, side="right")
         began = at >= steps.bounds[lanes][:, None]
         step = np.maximum(at, steps.bounds[lanes][:, None]).ravel()
         found = self._up_to(step).reshape(*at.shape, STATES)

@@ -48,10 +48,13 @@ class Painted(Widget):
         key = (self.size, self.seen())
         if key != self._painted:
             canvas = self.paint(self.size.width, self.size.height)
-            self._strips = [self._strip(canvas, row) for row in range(canvas.height)]
+            ground = self.rich_style
+            self._strips = [
+                Strip(
+                    [Segment(run.text, self._styles.of(run, ground)) for run in canvas.runs(row)],
+                    canvas.width,
+                )
+                for row in range(canvas.height)
+            ]
             self._painted = (self.size, self.seen())
         return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width)
-
-    def _strip(self, canvas: Canvas, y: int) -> Strip:
-        parts = [Segment(run.text, self._styles.of(run)) for run in canvas.runs(y)]
-        return Strip(parts, canvas.width).apply_style(self.rich_style)

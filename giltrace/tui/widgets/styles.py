@@ -15,14 +15,17 @@ class Styles:
 
     def __init__(self, palette: Palette) -> None:
         self.palette = palette
+        self._ground = Style()
         self._made: dict[tuple[int, int, bool], Style] = {}
 
-    def of(self, run: Run) -> Style:
-        """The style of some characters."""
+    def of(self, run: Run, ground: Style) -> Style:
+        """The style of some characters on the ground of a widget."""
+        if ground != self._ground:
+            self._ground, self._made = ground, {}
         key = run.ink, run.paper, run.bold
         style = self._made.get(key)
         if style is None:
-            style = self._made[key] = self._make(*key)
+            style = self._made[key] = ground + self._make(*key)
         return style
 
     def _make(self, ink: int, paper: int, bold: bool) -> Style:
