@@ -42,6 +42,8 @@ COMMANDS: Final[dict[str, Entry]] = {
     "export": Entry(
         "giltrace.cli.export", "export", "Turn a capture into a file for another program."
     ),
+    "view": Entry("giltrace.cli.view", "view", "Show a capture or a trace in the Perfetto UI."),
+    "query": Entry("giltrace.cli.query", "query", "Ask a capture or a trace a question in SQL."),
     "scenario": Entry(
         "giltrace.cli.scenario", "scenario", "Run a small server that shows the convoy effect."
     ),

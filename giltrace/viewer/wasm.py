@@ -1,7 +1,7 @@
-"""The trace processor compiled to WebAssembly, as a backend of the `perfetto` package's client.
+"""The trace processor as WebAssembly, as a backend of the perfetto package's client.
 
-Imports wasmtime and perfetto at once: use it through `tests.support.trace_processor`, which looks
-first whether they are there.
+Imports wasmtime and perfetto at once: use it through `giltrace.viewer.processor`, which looks first
+whether they are there.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import wasmtime
-from perfetto.trace_processor import TraceProcessor
+from perfetto.trace_processor import TraceProcessor, TraceProcessorException
 from perfetto.trace_processor.backend import TraceProcessorBackend
 
-from tests.support.trace_processor import wasm_path
+from giltrace.viewer import bundle
 
 REQUEST_BYTES: Final = 32 << 20
 PAGE_BYTES: Final = 64 << 10
@@ -31,12 +31,12 @@ EBADF: Final = 8
 
 
 def _cache_dir() -> Path | None:
-    """Return a directory only this user can write, or None.
+    """A directory only this user can write, or None.
 
     Loading a compiled module runs it as native code, so it must never come from a shared place.
     """
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    folder = Path(base) / "giltrace-tests"
+    folder = Path(base) / "giltrace"
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         facts = folder.lstat()
@@ -46,32 +46,48 @@ def _cache_dir() -> Path | None:
     return folder if private and facts.st_uid == os.getuid() else None
 
 
+def compiled() -> bool:
+    """Whether the engine has been compiled for this user before; else it takes some seconds."""
+    folder = _cache_dir()
+    return folder is not None and (folder / _cache_name(_code())).exists()
+
+
+@cache
+def _code() -> bytes:
+    return bundle.require("the trace processor").engine.read_bytes()
+
+
+def _cache_name(code: bytes) -> str:
+    digest = hashlib.sha256(code + version("wasmtime").encode()).hexdigest()[:24]
+    return f"trace_processor-{digest}.cwasm"
+
+
 @cache
 def _module() -> tuple[Any, Any]:
-    """Return (engine, module), compiled at most once per machine and user (a few seconds)."""
-    path = wasm_path()
-    assert path is not None
-    code = path.read_bytes()
+    """(engine, module), compiled at most once per machine and user."""
+    code = _code()
     engine = wasmtime.Engine()
     folder = _cache_dir()
     if folder is None:
         return engine, wasmtime.Module(engine, code)
-    digest = hashlib.sha256(code + version("wasmtime").encode()).hexdigest()[:24]
-    compiled = folder / f"trace_processor-{digest}.cwasm"
+    kept = folder / _cache_name(code)
     try:
-        return engine, wasmtime.Module.deserialize_file(engine, str(compiled))
+        return engine, wasmtime.Module.deserialize_file(engine, str(kept))
     except (OSError, wasmtime.WasmtimeError):  # absent, or not made by this build of wasmtime
         module = wasmtime.Module(engine, code)
-    _replace(compiled, bytes(module.serialize()))
+    _replace(kept, bytes(module.serialize()))
     return engine, module
 
 
 def _replace(path: Path, data: bytes) -> None:
-    """Write a file atomically, because parallel test processes share the cache."""
-    handle, name = tempfile.mkstemp(dir=path.parent)
-    with os.fdopen(handle, "wb") as out:
-        out.write(data)
-    os.replace(name, path)
+    """Write a file atomically: several processes share the cache. It may fail: it is a cache."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(handle, "wb") as out:
+            out.write(data)
+        os.replace(name, path)
+    except OSError:
+        pass
 
 
 class _Engine:
@@ -95,7 +111,7 @@ class _Engine:
         self.buffer = self.call("trace_processor_rpc_init", slot, REQUEST_BYTES) & 0xFFFFFFFF
 
     def request(self, data: bytes) -> bytes:
-        """Send one stream of requests, return the bytes of all replies."""
+        """The bytes of all replies to one stream of requests."""
         self.replies.clear()
         for start in range(0, len(data), REQUEST_BYTES):
             part = data[start : start + REQUEST_BYTES]
@@ -172,16 +188,20 @@ class WasmBackend(TraceProcessorBackend):  # type: ignore[misc]
         self._engine: _Engine | None = _Engine()
 
     def _ask(self, method: str, fill: Callable[[Any], None] = lambda _request: None) -> Any:
-        assert self._engine is not None
+        if self._engine is None:
+            raise RuntimeError("the trace processor is closed")
         stream = self.protos.TraceProcessorRpcStream()
         request = stream.msg.add()
         request.request = getattr(self.protos.TraceProcessorRpc, method)
         fill(request)
         answer = self.protos.TraceProcessorRpcStream()
-        answer.ParseFromString(self._engine.request(stream.SerializeToString()))
+        try:
+            answer.ParseFromString(self._engine.request(stream.SerializeToString()))
+        except (RuntimeError, wasmtime.WasmtimeError, wasmtime.Trap) as error:
+            raise TraceProcessorException(str(error)) from error
         for message in answer.msg:
             if message.HasField("fatal_error"):
-                raise RuntimeError(message.fatal_error)
+                raise TraceProcessorException(message.fatal_error)
         return answer.msg
 
     def parse(self, chunk: bytes) -> Any:
