@@ -48,7 +48,7 @@ class Frame(NamedTuple):
             return None
         if len(raw) != self.header.raw_len or not inflate.eof:
             return None
-        return _join_planes(raw) if self.header.codec == Codec.PLANES else raw
+        return join_planes(raw) if self.header.codec == Codec.PLANES else raw
 
 
 class FrameScanner:
@@ -129,7 +129,8 @@ class FrameScanner:
         return self._file.read(size)
 
 
-def _join_planes(planes: bytes) -> bytes:
+def join_planes(planes: bytes) -> bytes:
+    """Events as they were before `format.compress` laid their bytes side by side."""
     source = np.frombuffer(planes, np.uint8)
     raw = np.empty(len(planes), np.uint8)
     start = 0

@@ -36,8 +36,11 @@ class CaptureWriter:
     caller.
 
     Attributes:
+        lasting: nothing that it was given is ever dropped again.
         bytes_written: size of the capture so far, what ``file`` still buffers included.
     """
+
+    lasting = True
 
     def __init__(self, file: BinaryIO, session: SessionInfo, *, compress: bool = True) -> None:
         """Write the file header and the SESSION record.

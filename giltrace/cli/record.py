@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from giltrace.cli.flight import conclude_flight, flight_of, flight_options
 from giltrace.cli.policies import policy_options
 from giltrace.cli.recording import conclude, recording_options, settings
 from giltrace.record.policy import Name, policy_of
@@ -29,6 +30,7 @@ from giltrace.record.settings import BACKENDS, Backend, Calls
     "auto: do that only where the GIL cannot be tapped.",
 )
 @policy_options(default="cpython, or manual if there is a --priority")
+@flight_options
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET...")
 def record(
     path: Path | None,
@@ -40,6 +42,10 @@ def record(
     backend: Backend,
     buffer_mib: int,
     children: bool,
+    ring_s: float | None,
+    trigger: str,
+    cool_down_s: float,
+    keep: int,
     quiet: bool,
     policy: Name | None,
     rules: tuple[str, ...],
@@ -60,6 +66,7 @@ def record(
     capture. The exit code is TARGET's; if nothing could be recorded and TARGET itself succeeded,
     it is 1.
     """
+    from giltrace.record.fly import fly
     from giltrace.record.run import Options, run
     from giltrace.record.status import StatusLine
     from giltrace.record.target import resolve
@@ -74,5 +81,11 @@ def record(
         settings=settings(stacks, calls, least_span_us, buffer_mib, children, backend),
         policy=policy_of(policy, rules),
     )
-    outcome = run(resolved, options, StatusLine(enabled=not quiet))
+    status = StatusLine(enabled=not quiet)
+    flight = flight_of(ring_s, trigger, cool_down_s, keep)
+    if flight is None:
+        return conclude(run(resolved, options, status), options.output, quiet=quiet)
+    outcome = fly(resolved, options, flight, status)
+    if flight.triggers:
+        return conclude_flight(outcome, quiet=quiet)
     return conclude(outcome, options.output, quiet=quiet)

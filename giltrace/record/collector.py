@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeAlias
 
 import psutil
 
-from giltrace.capture import CaptureWriter
-from giltrace.capture.records import End
+from giltrace.capture.records import End, SourceText
 from giltrace.record.drain import ProcessDrain
 from giltrace.record.portable import PortableDrain, streams
 from giltrace.record.sampler import sample
 from giltrace.record.session import Refusal, Session
+from giltrace.record.sink import Sink
 from giltrace.record.sockets import Sockets
 from giltrace.record.sources import Sources
 
 _SAMPLE_NS = 250_000_000
 _RECLAIM_NS = 100_000_000
 _IDLE_S = 0.03
+_MOST_REFUSALS = 1000
 
 Drain: TypeAlias = ProcessDrain | PortableDrain
 
 
 class Collector:
-    """Fills one capture from one session.
+    """Takes what one session has into one sink.
 
     Attributes:
         drains: the processes now recorded.
@@ -35,7 +36,7 @@ class Collector:
         joined: how many processes have been recorded.
     """
 
-    def __init__(self, session: Session, writer: CaptureWriter) -> None:
+    def __init__(self, session: Session, writer: Sink) -> None:
         self._session = session
         self._writer = writer
         self._sources = Sources()
@@ -86,6 +87,10 @@ class Collector:
             self._sample()
         return min((drain.pause_s for drain in self.drains), default=_IDLE_S)
 
+    def sources(self) -> Iterator[SourceText]:
+        """The source text of what was seen so far; takes about a second at the most."""
+        return self._sources.records()
+
     def stop(self) -> None:
         """Turn recording off in all processes that still run."""
         for drain in self.drains:
@@ -116,7 +121,8 @@ class Collector:
     def _meet(self) -> None:
         for path in (*self._session.arenas(), *streams(self._session.path)):
             self._join(path)
-        self.refusals += self._session.refusals()
+        refusals = self._session.refusals()
+        self.refusals += refusals[: _MOST_REFUSALS - len(self.refusals)]
 
     def _poll(self, drain: Drain) -> None:
         try:
@@ -168,6 +174,7 @@ class Collector:
 
     def _drop(self, drain: Drain) -> None:
         self.drains.remove(drain)
+        self._sources.forget(drain.index)
         self._psutil.pop(drain.pid, None)
         self._ended_events += drain.events
         self._ended_lost += drain.lost_events

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from itertools import compress
 from typing import Final
 
@@ -54,7 +55,9 @@ class Descriptors:
     again: what is behind it is told anew each time it has changed.
     """
 
-    def __init__(self, process: int, pid: int, start_ns: int, sockets: Sockets) -> None:
+    def __init__(
+        self, process: int, pid: int, start_ns: int, sockets: Sockets, *, lasting: bool = True
+    ) -> None:
         """Know nothing yet.
 
         Args:
@@ -62,11 +65,13 @@ class Descriptors:
             pid: its process id.
             start_ns: when its events begin.
             sockets: shared by all processes of the recording.
+            lasting: what is told is kept for ever, so that there has to be an end to it.
         """
         self._process = process
         self._pid = pid
         self._sockets = sockets
         self._told = 0
+        self._most = _MOST_RECORDS if lasting else sys.maxsize
         self._looked_ns = start_ns
         self._next_ns = 0
         self._waiting: dict[int, int] = {}  # fd -> since when it may be what it is now
@@ -83,7 +88,7 @@ class Descriptors:
             events: a block as it came from the arena.
             now_ns: the time on CLOCK_MONOTONIC.
         """
-        if self._told >= _MOST_RECORDS:
+        if self._told >= self._most:
             return []
         for fd in fds_in(events):
             if len(self._waiting) < _MOST_WAITING:
@@ -103,7 +108,7 @@ class Descriptors:
         return self._tell(told)
 
     def _tell(self, told: list[Descriptor]) -> list[Descriptor]:
-        told = told[: _MOST_RECORDS - self._told]
+        told = told[: self._most - self._told]
         self._told += len(told)
         return told
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from giltrace._core import ArenaReader
-from giltrace.capture import CaptureWriter
 from giltrace.capture.records import (
     CallInfo,
     CodeInfo,
@@ -25,6 +24,7 @@ from giltrace.record.descriptors import Descriptors
 
 if TYPE_CHECKING:
     from giltrace._core import Totals
+    from giltrace.record.sink import Sink
     from giltrace.record.sockets import Sockets
     from giltrace.record.sources import Sources
 
@@ -51,14 +51,14 @@ class ProcessDrain:
     """
 
     def __init__(
-        self, path: Path, index: int, writer: CaptureWriter, sources: Sources, sockets: Sockets
+        self, path: Path, index: int, writer: Sink, sources: Sources, sockets: Sockets
     ) -> None:
         """Map the arena and write the PROCESS record.
 
         Args:
             path: the arena.
             index: the number of the process in the capture.
-            writer: of the capture.
+            writer: takes it all.
             sources: learns which source lines the capture needs.
             sockets: finds out what sockets are.
 
@@ -94,7 +94,9 @@ class ProcessDrain:
         writer.write(about)
         sources.meet(about)
         self._sources = sources
-        self._descriptors = Descriptors(index, self.pid, self.start_ns, sockets)
+        self._descriptors = Descriptors(
+            index, self.pid, self.start_ns, sockets, lasting=writer.lasting
+        )
 
     def poll(self) -> int:
         """Take what is there; returns how many events that was."""

@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from giltrace.capture import CaptureWriter
 from giltrace.capture.events import EVENT_SIZE
 from giltrace.capture.records import (
     CallInfo,
@@ -28,6 +27,7 @@ from giltrace.capture.records import (
     ThreadName,
 )
 from giltrace.record.lnotab import linetable
+from giltrace.record.sink import Sink
 from giltrace.record.sources import Sources
 from giltrace.runtime import portable_ring as ring
 
@@ -71,13 +71,13 @@ class PortableDrain:
         pause_s: how long it may be left alone.
     """
 
-    def __init__(self, path: Path, index: int, writer: CaptureWriter, sources: Sources) -> None:
+    def __init__(self, path: Path, index: int, writer: Sink, sources: Sources) -> None:
         """Map the ring and write the PROCESS and GIL records.
 
         Args:
             path: the ring.
             index: the number of the process in the capture.
-            writer: of the capture.
+            writer: takes it all.
             sources: learns which source lines the capture needs.
 
         Raises:

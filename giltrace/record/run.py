@@ -8,7 +8,7 @@ import platform
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -62,6 +62,7 @@ class Outcome:
         events, lost_events, processes: totals.
         capture_bytes: size of the capture.
         notes: sentences for the user.
+        captures: those of a flight recorder that are there at the end.
         failure: why there is no whole capture; None if there is one.
     """
 
@@ -71,6 +72,7 @@ class Outcome:
     processes: int = 0
     capture_bytes: int = 0
     notes: list[str] = field(default_factory=list)
+    captures: list[Path] = field(default_factory=list)
     failure: GiltraceError | None = None
 
 
@@ -122,7 +124,26 @@ def session_info(
 class Recording:
     """The loop from the start of the target to its end."""
 
-    def __init__(self, collector: Collector, options: Options, status: StatusLine) -> None:
+    def __init__(
+        self,
+        collector: Collector,
+        options: Options,
+        status: StatusLine,
+        *,
+        each_round: Callable[[], object] | None = None,
+        signals: Mapping[int, Callable[[], None]] | None = None,
+    ) -> None:
+        """Prepare.
+
+        Args:
+            collector: of the session that the target was started in.
+            options: how to record.
+            status: shows how it goes.
+            each_round: called after each visit to the target's processes.
+            signals: what to do at signals that are not for the target.
+        """
+        self._each_round = each_round
+        self._signals = signals or {}
         self._collector = collector
         self._options = options
         self._status = status
@@ -135,7 +156,7 @@ class Recording:
         """Record until process ``pid``, our child, has ended."""
         while (how := ended(pid)) is None:
             pause = self._round()
-            pass_on(pid, pause)
+            pass_on(pid, pause, self._signals)
         # What it has started in its last moment is examined while the kernel still knows it.
         if self._on:
             self._guarded(self._collector.poll)
@@ -162,6 +183,8 @@ class Recording:
             return _WAIT_S
         pauses: list[float] = []
         self._guarded(lambda: pauses.append(self._collector.poll()))
+        if self._each_round is not None:
+            self._each_round()
         elapsed = time.monotonic() - self._started
         limit = self._options.duration_s
         if limit is not None and elapsed >= limit:
@@ -204,7 +227,7 @@ class Recording:
             self._collector.stop()
             self._on = False
             self._status.clear()
-            self._failure = _cannot_write(self._options.output, error)
+            self._failure = cannot_write(self._options.output, error)
 
     def _notes(self, pid: int) -> list[str]:
         still = [other for other in self._left_running if other != pid and _runs(other)]
@@ -246,7 +269,8 @@ def _runs(pid: int) -> bool:
     return os.path.exists(f"/proc/{pid}")
 
 
-def _cannot_write(path: Path, error: OSError) -> GiltraceError:
+def cannot_write(path: Path, error: OSError) -> GiltraceError:
+    """A disk is full, or the like."""
     return GiltraceError(
         f"cannot write {path} any further: {error.strerror}",
         "The target was left to run without being recorded; what was written before can be read.",

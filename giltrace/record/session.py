@@ -93,6 +93,7 @@ class Session:
         found = []
         for path in self._news(".refused"):
             text = path.read_text(encoding="utf-8", errors="replace")
+            path.unlink()
             executable, _, reason = text.partition("\n")
             found.append(Refusal(int(path.name.split(".")[0]), executable, reason))
         return found
@@ -137,10 +138,12 @@ class Session:
 
     def _news(self, suffix: str) -> Iterator[Path]:
         with os.scandir(self.path) as entries:
-            for entry in entries:
-                if entry.name.endswith(suffix) and entry.name not in self._known:
-                    self._known.add(entry.name)
-                    yield Path(entry.path)
+            names = {entry.name for entry in entries if entry.name.endswith(suffix)}
+        gone = {name for name in self._known if name.endswith(suffix)} - names
+        self._known -= gone
+        for name in names - self._known:
+            self._known.add(name)
+            yield self.path / name
 
 
 def with_boot(base: Mapping[str, str]) -> dict[str, str]:

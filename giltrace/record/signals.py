@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 # asm-generic/siginfo.h: sent by the kernel, as Ctrl-C on a terminal is. The target is in the
 # same foreground process group and has had that one already.
@@ -37,11 +37,16 @@ def held_back() -> Iterator[set[int]]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-def pass_on(pid: int, timeout_s: float) -> None:
-    """Wait for a signal or ``timeout_s``; hand what came to process ``pid``, our child."""
+def pass_on(pid: int, timeout_s: float, own: Mapping[int, Callable[[], None]]) -> None:
+    """Wait for a signal or ``timeout_s``; hand what came to process ``pid``, our child.
+
+    What is one of our ``own`` is acted upon instead.
+    """
     info = signal.sigtimedwait(_WAKING, timeout_s)
     while info is not None:
-        if info.si_signo in _FOR_THE_TARGET and info.si_code != _SI_KERNEL:
+        if info.si_signo in own:
+            own[info.si_signo]()
+        elif info.si_signo in _FOR_THE_TARGET and info.si_code != _SI_KERNEL:
             # Not reaped yet, so the id is still the child's.
             os.kill(pid, info.si_signo)
         info = signal.sigtimedwait(_WAKING, 0)

@@ -11,6 +11,7 @@ import os
 import stat
 import time
 import tokenize
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -20,6 +21,7 @@ from giltrace.capture.records import CodeInfo, ProcessInfo, SourceText
 
 # What is kept while recording.
 _MOST_FILES: Final = 2_000
+_MOST_ENDED: Final = 1_000
 _MOST_TABLE_BYTES: Final = 2 << 20
 # What is done with it at the end, while the user waits.
 _PATIENCE_S: Final = 1.0
@@ -71,6 +73,7 @@ class Sources:
     def __init__(self) -> None:
         self._processes: dict[int, _Process] = {}
         self._files: dict[str, _File | None] = {}  # None: the name means several things
+        self._ended: deque[int] = deque()
         self._table_bytes = 0
 
     def meet(self, info: ProcessInfo) -> None:
@@ -82,6 +85,13 @@ class Sources:
             started_ns = min(process.started_ns, parents[-1].started_ns)
             process = replace(process, started_ns=started_ns, cwd=parents[-1].cwd)
         self._processes[info.process] = process
+
+    def forget(self, process: int) -> None:
+        """No more code records of this process will come."""
+        # Not at once: its children may be met after its end.
+        self._ended.append(process)
+        if len(self._ended) > _MOST_ENDED:
+            self._processes.pop(self._ended.popleft(), None)
 
     def add(self, code: CodeInfo) -> None:
         """Take note of a code record; takes about a microsecond."""

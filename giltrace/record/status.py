@@ -17,6 +17,7 @@ class StatusLine:
         self._stream: TextIO | None = sys.stderr
         self._shown = False
         self._next_ns = 0
+        self._speaks = enabled
         self._enabled = enabled and self._stream is not None and self._stream.isatty()
 
     def due(self) -> bool:
@@ -48,6 +49,16 @@ class StatusLine:
         width = shutil.get_terminal_size().columns
         self._write(f"\r{text[: width - 1]}\x1b[K")
         self._shown = True
+
+    def say(self, text: str) -> None:
+        """Write a line that stays, also where stderr is no terminal."""
+        self.clear()
+        if self._stream is not None and self._speaks:
+            try:
+                self._stream.write(f"giltrace: {text}\n")
+                self._stream.flush()
+            except OSError:
+                self._speaks = False
 
     def _write(self, text: str) -> None:
         if self._stream is None:

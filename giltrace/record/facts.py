@@ -1,0 +1,119 @@
+"""What is known about one process of a window, besides its events: each fact once, as of now."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from giltrace.capture.records import (
+    CallInfo,
+    CodeInfo,
+    Descriptor,
+    End,
+    GilInfo,
+    ProcessEnd,
+    ProcessInfo,
+    Record,
+    Sample,
+    SessionInfo,
+    SourceText,
+    SwitchInterval,
+    ThreadInfo,
+    ThreadName,
+)
+
+# The kernel is asked which of so many threads are gone, and again when there are twice as many.
+_MANY_THREADS: Final = 4096
+
+
+class Facts:
+    """The records of one process.
+
+    Attributes:
+        info: the process.
+        end: how it ended; None: it has not.
+        threads: those that may still run or have events in the window.
+    """
+
+    def __init__(self, info: ProcessInfo) -> None:
+        self.info = info
+        self.end: ProcessEnd | None = None
+        self.threads: dict[int, ThreadInfo] = {}
+        self._names: dict[int, ThreadName] = {}
+        # GILs, switch intervals, code objects and calls: there are only so many of each.
+        self._latest: dict[tuple[type, int], Record] = {}
+        self._descriptors: dict[int, list[Descriptor]] = {}
+        self._samples: deque[Sample] = deque()
+        self._look_at = _MANY_THREADS
+
+    def add(self, record: Record, since_ns: int) -> None:
+        """Take a record; what only mattered before ``since_ns`` may go."""
+        match record:
+            case ThreadInfo():
+                self.threads[record.thread] = record
+            case ThreadName():
+                self._names[record.thread] = record
+            case GilInfo() | SwitchInterval():
+                self._latest[type(record), record.gil] = record
+            case CodeInfo():
+                self._latest[CodeInfo, record.code] = record
+            case CallInfo():
+                self._latest[CallInfo, record.call] = record
+            case Descriptor():
+                told = self._descriptors.setdefault(record.fd, [])
+                told.append(record)
+                while len(told) > 1 and told[1].ts_ns < since_ns:
+                    del told[0]
+            case Sample():
+                self._samples.append(record)
+                while self._samples[0].ts_ns < since_ns:
+                    self._samples.popleft()
+            case ProcessEnd():
+                self.end = record
+            case ProcessInfo() | SessionInfo() | SourceText() | End():
+                raise TypeError(f"a {type(record).__name__} is no fact about a process")
+
+    def has_too_many_threads(self) -> bool:
+        """Whether it is time to `forget_threads`."""
+        return len(self.threads) >= self._look_at
+
+    def forget_threads(self, needed: set[int]) -> list[int]:
+        """Forget threads that have ended, unless they are needed; returns which."""
+        gone = [
+            thread
+            for thread, info in self.threads.items()
+            if thread not in needed and not self._runs(info)
+        ]
+        for thread in gone:
+            del self.threads[thread]
+            self._names.pop(thread, None)
+        self._look_at = max(_MANY_THREADS, 2 * len(self.threads))
+        return gone
+
+    def before_events(self, start_ns: int, needed: set[int]) -> Iterator[Record]:
+        """What a capture that begins at ``start_ns`` has to say before the events.
+
+        Args:
+            start_ns: no record claims anything earlier.
+            needed: threads with events; of others, those that run.
+        """
+        yield replace(self.info, start_ns=max(start_ns, self.info.start_ns))
+        for thread, info in self.threads.items():
+            if thread in needed or self._runs(info):
+                yield replace(info, start_ns=max(start_ns, info.start_ns))
+                if name := self._names.get(thread):
+                    yield replace(name, ts_ns=max(start_ns, name.ts_ns))
+        yield from self._latest.values()
+        for told in self._descriptors.values():
+            yield from told
+
+    def after_events(self, now_ns: int) -> Iterator[Record]:
+        """What it has to say after them."""
+        yield from self._samples
+        yield self.end or ProcessEnd(self.info.process, now_ns, 0, "left running")
+
+    def _runs(self, info: ThreadInfo) -> bool:
+        return self.end is None and os.path.exists(f"/proc/{self.info.pid}/task/{info.tid}")

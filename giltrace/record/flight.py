@@ -1,0 +1,129 @@
+"""The flight recorder: keeps the last seconds, and writes a capture of them when triggered."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from giltrace.capture import CaptureWriter
+from giltrace.capture.events import Kind
+from giltrace.capture.records import SessionInfo, SourceText
+from giltrace.errors import GiltraceError
+from giltrace.record.follow import Taken
+from giltrace.record.output import CaptureFile
+from giltrace.record.triggers import Flight
+from giltrace.record.window import Window
+
+_FULL: Final = "there were too many events to keep: captures are shorter than asked for"
+
+
+class FlightRecorder(Window):
+    """A window that looks for reasons to be written.
+
+    Attributes:
+        captures: those that are there, the oldest first.
+        notes: sentences for the user.
+    """
+
+    def __init__(
+        self,
+        flight: Flight,
+        output: Path,
+        about: Callable[[str], SessionInfo],
+        say: Callable[[str], None],
+    ) -> None:
+        """Watch from now on.
+
+        Args:
+            flight: when to write.
+            output: captures get its name, with a number each.
+            about: the first record of a capture that is written now, given the reason.
+            say: tells the user at once what happens.
+        """
+        super().__init__(flight.span_ns)
+        self._flight = flight
+        self._output = output
+        self._about = about
+        self._say = say
+        self._numbers = itertools.count(1)
+        self._reason = ""
+        self._quiet_until_ns = 0
+        self._asked = False
+        self.captures: deque[Path] = deque()
+        self.notes: list[str] = []
+
+    def took(self, taken: Taken) -> None:
+        """Remember what was too long in a block of events."""
+        self._judge(taken.longest_wait_ns, taken.longest_hold_ns)
+
+    def ask(self) -> None:
+        """Somebody has sent the signal."""
+        self._asked = True
+
+    def look(self, sources: Callable[[], Iterable[SourceText]]) -> None:
+        """Write a capture if there is a reason to.
+
+        What is open counts when half of the window is full of it: before that, its end may come
+        and belongs into the capture. Never raises.
+        """
+        now = time.monotonic_ns()
+        least = self.span_ns // 2
+        for kind, name in ((Kind.WAIT, "wait"), (Kind.ACQUIRE, "hold")):
+            limit = getattr(self._flight.triggers, f"{name}_ns")
+            open_ns = self.longest_open_ns(kind) if limit is not None else 0
+            if open_ns > max(least, limit or 0):
+                self._reason = self._reason or f"a {name} that goes on for {_ms(open_ns)}"
+        reason = "SIGUSR1" if self._asked else self._reason
+        self._reason = ""
+        if not reason or (now < self._quiet_until_ns and not self._asked):
+            return
+        self._asked = False
+        self._quiet_until_ns = now + self._flight.cool_down_ns
+        self._write(reason, sources())
+
+    def write_last(self, output: CaptureFile) -> int:
+        """Write what is there at the end; returns the bytes of it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        writer = CaptureWriter(output.stream, self._about("the end"))
+        self.save(writer)
+        return writer.bytes_written
+
+    def _judge(self, wait_ns: int, hold_ns: int) -> None:
+        triggers = self._flight.triggers
+        if triggers.wait_ns is not None and wait_ns > triggers.wait_ns:
+            self._reason = f"a wait of {_ms(wait_ns)}"
+        elif triggers.hold_ns is not None and hold_ns > triggers.hold_ns:
+            self._reason = f"a hold of {_ms(hold_ns)}"
+
+    def _write(self, reason: str, sources: Iterable[SourceText]) -> None:
+        try:
+            with self._new_file() as file:
+                self.save(CaptureWriter(file.stream, self._about(reason)), sources)
+                file.stream.close()
+        except (GiltraceError, OSError) as error:
+            self._say(f"{error} (a capture for {reason})")
+            return
+        self.captures.append(file.path)
+        while len(self.captures) > self._flight.keep:
+            self.captures.popleft().unlink(missing_ok=True)
+        if self.full and _FULL not in self.notes:
+            self.notes.append(_FULL)
+        self._say(f"wrote {file.path} ({reason})")
+
+    def _new_file(self) -> CaptureFile:
+        stem, suffix = self._output.stem, self._output.suffix
+        while True:
+            path = self._output.with_name(f"{stem}-{next(self._numbers)}{suffix}")
+            if not path.exists():
+                return CaptureFile(path)
+
+
+def _ms(ns: int) -> str:
+    return f"{ns / 1e6:,.0f} ms"

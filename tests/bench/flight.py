@@ -1,0 +1,107 @@
+"""The flight recorder left on: what it costs a program at 50,000 GIL cycles a second.
+
+``GILTRACE_BENCH_SECONDS`` sets for how long each of the recorded runs goes on (10 by default); the
+figures of memory are those of the last one.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+_SECONDS = float(os.environ.get("GILTRACE_BENCH_SECONDS", "10"))
+_ROUNDS = 5
+_RING_S = 5
+_DAY_S = 86_400
+
+# Computes for about 20 µs, lets the GIL go, and so on; says how long it took in the end. Every few
+# seconds a stall, so that there is something to capture.
+_PROGRAM = """
+import ctypes, sys, time
+cycle, stall = ctypes.CDLL(None).getppid, ctypes.PyDLL(None).usleep
+def cycles(n):
+    start = time.perf_counter()
+    for _ in range(n):
+        for _ in range(1000):
+            pass
+        cycle()
+    return time.perf_counter() - start
+n = int(50_000 * float(sys.argv[1]))
+spent = 0
+for part in range(10):
+    spent += cycles(n // 10)
+    stall(60_000)
+print(n / spent, spent)
+"""
+
+
+def run() -> Iterator[tuple[str, str, str]]:
+    """Alternate plain and recorded runs; median of the ratios."""
+    ratios: list[float] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        plain = [sys.executable, "-c", _PROGRAM, str(_SECONDS)]
+        options = ("--ring", str(_RING_S), "--trigger", "hold>50ms", "--cool-down", "3")
+        keep = ("--keep", "2", "-q", "-o", str(folder / "out.giltrace"))
+        recorded = [sys.executable, "-m", "giltrace", "record", *options, *keep, *plain[1:]]
+        for _ in range(_ROUNDS):
+            rate, before, _ = _measure(plain, folder)
+            _, after, watched = _measure(recorded, folder)
+            ratios.append(after / before)
+    rss = watched.rss
+    yield (
+        f"flight recorder at {rate:,.0f} cycles/s, slow-down",
+        f"{statistics.median(ratios):.3f}",
+        "<= 1.02",
+    )
+    early, late = rss[len(rss) // 3 : 2 * len(rss) // 3], rss[2 * len(rss) // 3 :]
+    yield "  recorder's memory, second third of a run, MB", f"{max(early) / 1e6:.0f}", ""
+    yield "  recorder's memory, last third, MB", f"{max(late) / 1e6:.0f}", "no more"
+    yield "  captures on disk at any time, MB", f"{watched.disk / 1e6:.1f}", ""
+    yield "  recorder's CPU time, share of a core", f"{watched.cpu_share():.1%}", ""
+    yield "  that is in a day, minutes", f"{watched.cpu_share() * _DAY_S / 60:.0f}", ""
+
+
+class _Watched:
+    """What was seen of a process while it ran."""
+
+    def __init__(self) -> None:
+        self.rss: list[int] = []
+        self.disk = 0
+        self.cpu: list[tuple[float, float]] = []  # when, and how much
+
+    def cpu_share(self) -> float:
+        """What it took after its start, when it is busy with itself."""
+        (since, before), (until, after) = self.cpu[len(self.cpu) // 3], self.cpu[-1]
+        return (after - before) / (until - since)
+
+
+def _measure(command: list[str], folder: Path) -> tuple[float, float, _Watched]:
+    """The program's own rate and time, and what its parent, the recorder, has taken."""
+    watched = _Watched()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        recorder = psutil.Process(process.pid)
+        while process.poll() is None:
+            try:
+                watched.rss.append(recorder.memory_info().rss)
+                times = recorder.cpu_times()
+                watched.cpu.append((time.monotonic(), times.user + times.system))
+            except psutil.Error:
+                break
+            files = (path.stat().st_size for path in folder.glob("*.giltrace"))
+            watched.disk = max(watched.disk, sum(files))
+            try:
+                process.wait(0.25)
+            except subprocess.TimeoutExpired:
+                pass
+        assert process.stdout is not None
+        rate, seconds = map(float, process.stdout.read().split())
+    return rate, seconds, watched
