@@ -58,9 +58,7 @@ def flight_options(command: _Command) -> _Command:
     return command
 
 
-def flight_of(
-    ring_s: float | None, trigger: str, cool_down_s: float, keep: int
-) -> Flight | None:
+def flight_of(ring_s: float | None, trigger: str, cool_down_s: float, keep: int) -> Flight | None:
     """What these options ask for; None: everything is to be recorded.
 
     Raises:

@@ -62,13 +62,11 @@ def _fly(
         info.options.update(ring_ns=flight.span_ns, trigger=reason)
         return info
 
-    recorder = FlightRecorder(flight, options.output, about, status.say)
+    recorder = FlightRecorder(flight, options.output, about, status.announce)
     collector = Collector(session, recorder)
     signals: dict[int, Callable[[], None]] = {}
     if flight.triggers.signal:
         signals[SIGNAL] = recorder.ask
-    if options.shared:
-        session.announce(options.output)
     env = session.environment(options.policy.environment(os.environ))
     pid = spawn(target, env, mask)
     recording = Recording(

@@ -50,7 +50,7 @@ class StatusLine:
         self._write(f"\r{text[: width - 1]}\x1b[K")
         self._shown = True
 
-    def say(self, text: str) -> None:
+    def announce(self, text: str) -> None:
         """Write a line that stays, also where stderr is no terminal."""
         self.clear()
         if self._stream is not None and self._speaks:

@@ -30,7 +30,7 @@ cycle, stall = ctypes.CDLL(None).getppid, ctypes.PyDLL(None).usleep
 def cycles(n):
     start = time.perf_counter()
     for _ in range(n):
-        for _ in range(1000):
+        for _ in range(2000):
             pass
         cycle()
     return time.perf_counter() - start
@@ -102,6 +102,7 @@ def _measure(command: list[str], folder: Path) -> tuple[float, float, _Watched]:
                 process.wait(0.25)
             except subprocess.TimeoutExpired:
                 pass
+        assert process.returncode == 0
         assert process.stdout is not None
         rate, seconds = map(float, process.stdout.read().split())
     return rate, seconds, watched
