@@ -42,7 +42,7 @@ class Settings:
     sleep_ms: float = 1.0
     pin: bool = False
     time_limit_s: float | None = None
-    unloaded_s: float = 0.3
+    unloaded_s: float = 0.6
 
 
 FULL: Final = Settings(requests=10_000, unloaded_s=1.0)

@@ -15,6 +15,10 @@ from giltrace.record.session import Session, without_session
 from giltrace.record.settings import CALLS, Calls, Settings
 
 _STOP_S = 60.0
+_NO_INFERENCE = (
+    "Inferring hand-offs instead needs each thread's profile function from its start, which only "
+    "giltrace record --backend portable can have. Why there is no tap: giltrace doctor"
+)
 
 
 class Recorder:
@@ -88,7 +92,7 @@ class Recorder:
         except BaseException as error:
             self._abandon()
             if isinstance(error, _core.TapError):
-                raise GiltraceError(str(error), "See: giltrace doctor") from None
+                raise GiltraceError(str(error), _NO_INFERENCE) from None
             raise
 
     def stop(self) -> None:

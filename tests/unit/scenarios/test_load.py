@@ -74,6 +74,17 @@ def test_rate_between_samples() -> None:
     assert 0.0 == load._rate(samples, 5, 5)
 
 
+def test_the_best_part_of_a_calibration_counts() -> None:
+    """A cold start and a disturbance later on do not make a worker look slower than it is."""
+    slow, fast = 10, 100  # iterations per millisecond
+    speeds = [slow] * 200 + [fast] * 500 + [slow] * 300
+    done, samples = 0, [(0, 0)]
+    for ms, speed in enumerate(speeds, 1):
+        done += speed
+        samples.append((ms * 1_000_000, done))
+    assert load.best_rate(samples) == pytest.approx(fast * 1000)
+
+
 def test_rate_outside_of_the_samples() -> None:
     """Before its first sample and after its last, work has made no progress."""
     samples = [(1_000_000_000, 0), (2_000_000_000, 10)]
