@@ -276,7 +276,7 @@ def best_rate(samples: Samples) -> float:
     """Return iterations/s in the fastest fifth of the time."""
     start_ns, end_ns = samples[0][0], samples[-1][0]
     cuts = [start_ns + (end_ns - start_ns) * i // _PARTS for i in range(_PARTS + 1)]
-    return max(_rate(samples, a, b) for a, b in zip(cuts, cuts[1:]))
+    return max(_rate(samples, cuts[i], cuts[i + 1]) for i in range(_PARTS))
 
 
 def _rate(samples: Samples, start_ns: int, end_ns: int) -> float:
