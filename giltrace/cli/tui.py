@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from giltrace.cli import files, output
+from giltrace.cli import diagnostics, files, output
 from giltrace.errors import GiltraceError
 
 if TYPE_CHECKING:
     from giltrace.tui.app import GiltraceApp
+
+_LARGE = 8 << 20
+"""Bytes of a capture from which on reading takes more than a moment."""
 
 
 def _size(_context: click.Context, _parameter: click.Parameter, value: str) -> tuple[int, int]:
@@ -76,6 +79,8 @@ def tui(
     from giltrace.tui.app import GiltraceApp, theme_named
     from giltrace.tui.trace_source import TraceSource
 
+    if screenshot is None and capture.is_file() and capture.stat().st_size > _LARGE:
+        diagnostics.say(f"reading {printable(str(capture))} …")
     chosen = theme_named(theme, asking=screenshot is None)
     source = TraceSource(load(capture))
     app = GiltraceApp(source, printable(capture.name, 60), theme=chosen, mono=mono)

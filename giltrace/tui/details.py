@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
@@ -11,6 +10,7 @@ import numpy as np
 from giltrace.analysis.blame import GAP, blame
 from giltrace.analysis.timeline.state import State
 from giltrace.model import Cause, Trace
+from giltrace.model.dense import sums
 from giltrace.model.text import printable
 from giltrace.tui.source import CodeLine, Details, Interval, Part
 from giltrace.tui.words import NAMES, hold_call, off_call
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _PARTS: Final = 20
 _AROUND: Final = 1
+_FUNCTIONS: Final = 5
+_LOOKED_AT: Final = 10_000
 _Fact = tuple[str, str]
 
 CAUSES: Final[dict[Cause, str]] = {
@@ -47,6 +49,7 @@ def _wait(source: TraceSource, interval: Interval) -> Details:
     if requests:
         facts.append(("asked", f"{count(requests, 'drop request')} made"))
     facts.append(("ended", _ended(source, hold)))
+    facts += _functions(source, interval)
     largest = next((part.interval for part in parts if part.interval is not None), None)
     place = int(trace.holds.place[largest.ref]) if largest else 0
     return Details(
@@ -82,33 +85,31 @@ def _ended(source: TraceSource, hold: int) -> str:
 
 def _held_by(source: TraceSource, wait: int) -> tuple[list[Part], int]:
     """Whose holds a wait fell on, by thread, place and call; and how many of these are left out."""
-    trace = source.trace
+    trace, holds = source.trace, source.trace.holds
     split = blame(trace, np.array([wait]))
     total = int(trace.waits.end[wait] - trace.waits.start[wait])
-    sums: defaultdict[tuple[int, int, int], int] = defaultdict(int)
-    largest: dict[tuple[int, int, int], tuple[int, int]] = {}
-    for hold, ns in zip(split.hold.tolist(), split.ns.tolist(), strict=True):
-        key = (-1, 0, 0)
-        if hold != GAP:
-            holds = trace.holds
-            key = int(holds.thread[hold]), int(holds.place[hold]), int(holds.call[hold])
-        sums[key] += ns
-        largest[key] = max(largest.get(key, (0, -1)), (ns, hold))
+    # A wait that lasts for all of a recording meets every hold in it.
+    hold = np.maximum(split.hold, 0)
+    key = (holds.thread[hold].astype(np.int64) * len(trace.places) + holds.place[hold]) * len(
+        trace.calls
+    ) + holds.call[hold]
+    key[split.hold == GAP] = -1
+    groups, index = np.unique(key, return_inverse=True)
+    ns = sums(index, split.ns, len(groups))
+    largest = np.zeros(len(groups), np.int64)
+    by_length = np.argsort(split.ns, kind="stable")
+    largest[index[by_length]] = split.hold[by_length]
     found = []
-    for key in sorted(sums, key=lambda one: -sums[one])[:_PARTS]:
-        thread, hold = key[0], largest[key][1]
-        interval = source.of_hold(hold) if thread >= 0 else None
-        found.append(
-            Part(
-                interval.lane if interval else -1,
-                source.labels.thread(thread) if thread >= 0 else "nobody (hand-off gap)",
-                sums[key],
-                share(sums[key], total),
-                _where(source, hold) if thread >= 0 else "",
-                interval,
-            )
-        )
-    return found, len(sums) - len(found)
+    for group in np.argsort(-ns, kind="stable")[:_PARTS].tolist():
+        own, one = int(ns[group]), int(largest[group])
+        if one == GAP:
+            found.append(Part(-1, "nobody (hand-off gap)", own, share(own, total), ""))
+            continue
+        interval = source.of_hold(one)
+        label = source.labels.thread(int(holds.thread[one]))
+        where = _where(source, one)
+        found.append(Part(interval.lane, label, own, share(own, total), where, interval))
+    return found, len(groups) - len(found)
 
 
 def _hold(source: TraceSource, interval: Interval) -> Details:
@@ -128,6 +129,7 @@ def _hold(source: TraceSource, interval: Interval) -> Details:
         facts.append(("not running", f"{duration(idle)} ({share(idle, interval.ns)})"))
     facts += _neighbours(source, interval)
     facts += _callers(source, hold)
+    facts += _functions(source, interval)
     parts, more = _kept_waiting(source, interval)
     return Details(
         f"{_who(source, interval)} held the GIL for {duration(interval.ns)}",
@@ -161,6 +163,20 @@ def _callers(source: TraceSource, hold: int) -> Iterator[_Fact]:
     stack = source.trace.stacks[int(source.trace.holds.stack[hold])]
     for number, place in enumerate(stack[:5]):
         yield "" if number else "called from", source.labels.place(place)
+
+
+def _functions(source: TraceSource, interval: Interval) -> Iterator[_Fact]:
+    """The functions that the thread was in, innermost first, if they were recorded."""
+    spans = source.trace.spans
+    if not len(spans):
+        return
+    thread = source.thread_of(interval.lane)
+    first, last = (int(at) for at in np.searchsorted(spans.thread, [thread, thread + 1]))
+    at = first + int(np.searchsorted(spans.start[first:last], interval.start, side="right"))
+    low = max(first, at - _LOOKED_AT)
+    around = low + np.flatnonzero(spans.end[low:at] > interval.start)
+    for number, span in enumerate(around[::-1][:_FUNCTIONS].tolist()):
+        yield "" if number else "function", source.labels.place(int(spans.place[span]))
 
 
 def _kept_waiting(source: TraceSource, interval: Interval) -> tuple[list[Part], int]:
@@ -201,6 +217,7 @@ def _off(source: TraceSource, interval: Interval) -> Details:
     if cpu >= 0:
         facts.append(("CPU time", f"{duration(cpu)} ({share(cpu, interval.ns)})"))
     facts += _got_back(source, interval)
+    facts += _functions(source, interval)
     return Details(
         f"{_who(source, interval)} was off the GIL for {duration(interval.ns)}",
         False,

@@ -214,6 +214,10 @@ class TraceSource:
             which = self.steps.ref[mine][self.steps.state[mine] == State.WAITING]
         return waits.end[which] - waits.start[which]
 
+    def thread_of(self, lane: int) -> int:
+        """The thread of a lane that is not a GIL's."""
+        return int(self.steps.thread[self._rows.steps_of[lane]])
+
     def lane_of_thread(self, thread: int) -> int:
         """The first lane of a thread, or -1."""
         found = np.flatnonzero(self.steps.thread == thread)

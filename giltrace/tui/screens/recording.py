@@ -13,6 +13,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
+from giltrace.tui.background import in_background
 from giltrace.tui.bindings import PANELS, THREADS, TIMELINE, bindings
 from giltrace.tui.heading import facts, warnings
 from giltrace.tui.palette import Palette
@@ -69,7 +70,7 @@ class RecordingScreen(TimelineScreen):
         yield Legend(palette)
         with Horizontal(id="panels"):
             yield Inspector(id="beside")
-            with TabbedContent(initial="inspector"):
+            with TabbedContent(initial="findings"):
                 with TabPane("1 Selected", id="inspector"):
                     yield Inspector()
                 with TabPane("2 Findings", id="findings"):
@@ -89,11 +90,16 @@ class RecordingScreen(TimelineScreen):
         self._tell_waits()
         self._analyse()
 
-    @work(thread=True)
-    def _analyse(self) -> None:
+    @work
+    async def _analyse(self) -> None:
         """For large recordings this takes seconds; the timeline is there meanwhile."""
+        rows = await in_background(self._rows)
+        stories = await in_background(self._stories)
+        self.post_message(self.Analysed(stories, rows))
+
+    def _rows(self) -> list[Row]:
         results = self._results
-        rows = [
+        return [
             Row(
                 self._source.lane_of_thread(one.thread),
                 results.labels.thread(one.thread),
@@ -106,8 +112,9 @@ class RecordingScreen(TimelineScreen):
             )
             for one in results.summary.threads
         ]
-        stories = [tell(results, finding) for finding in results.findings]
-        self.post_message(self.Analysed(stories, rows))
+
+    def _stories(self) -> list[Story]:
+        return [tell(self._results, finding) for finding in self._results.findings]
 
     def on_recording_screen_analysed(self, message: Analysed) -> None:
         """Fill the panels."""
@@ -129,6 +136,8 @@ class RecordingScreen(TimelineScreen):
         details = self._source.describe(one) if one is not None else None
         for inspector in self.query(Inspector):
             inspector.tell(details)
+        if one is not None and self.focused is self.timeline and not self.has_class("-wide"):
+            self.query_one(TabbedContent).active = "inspector"
 
     def on_overview_pointed(self, message: Overview.Pointed) -> None:
         """Go there."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
@@ -11,6 +12,7 @@ from textual.message import Message
 
 from giltrace.analysis.timeline.state import STATES, State
 from giltrace.model.tables import I8
+from giltrace.tui.background import in_background
 from giltrace.tui.palette import Palette
 from giltrace.tui.source import Source
 from giltrace.tui.view import paint
@@ -87,10 +89,10 @@ class Overview(Painted):
         if width > 0:
             self._count_in(width)
 
-    @work(thread=True, exclusive=True, group="overview")
-    def _count_in(self, width: int) -> None:
+    @work(exclusive=True, group="overview")
+    async def _count_in(self, width: int) -> None:
         """With a thousand threads this takes a moment: the screen does not wait for it."""
-        totals = count(self.source, width)
+        totals = await in_background(partial(count, self.source, width))
         self.post_message(self.Counted(totals))
 
     def on_overview_counted(self, message: Counted) -> None:

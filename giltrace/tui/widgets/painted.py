@@ -14,6 +14,8 @@ from giltrace.tui.widgets.styles import Styles
 class Painted(Widget):
     """Draws itself anew only when something has changed."""
 
+    ALLOW_SELECT = False  # dragging means something else here
+
     def __init__(self, palette: Palette) -> None:
         super().__init__()
         self._styles = Styles(palette)

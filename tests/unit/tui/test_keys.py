@@ -92,7 +92,7 @@ async def _anew(pilot: Pilot[Any]) -> None:
         app.action_colours()
     shown.hit = None
     shown.set_class(False, "-without-panels")
-    shown.query_one(TabbedContent).active = "inspector"
+    shown.query_one(TabbedContent).active = "findings"
     table = shown.query_one(Threads)
     table._column, table._reverse = 2, True
     table.tell(table._rows, SOURCE.end_ns)
