@@ -78,7 +78,7 @@ def build(capture: Capture) -> Trace:
         samples=tuple(
             replace(sample, process=index[sample.process])
             for sample in capture.samples
-            if sample.process in index
+            if sample.process in index and 0 <= sample.ts_ns < MAX_NS
         ),
         start_ns=min((process.start_ns for process in builder.processes), default=started),
         end_ns=max((process.end_ns for process in builder.processes), default=started),

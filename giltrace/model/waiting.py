@@ -80,6 +80,8 @@ def draft_waits(lanes: Lanes, draft: Draft, granted: Grants, window: Window) -> 
     if draft.moved:
         _after_own_holds(lanes, draft, wait, start)
     hold = granted.hold
+    if draft.moved:
+        _after_holds_in_between(draft, hold, start)
     end = gather(draft.start, hold) if len(draft) else np.zeros(len(wait), np.int64)
     vain = np.flatnonzero(hold < 0)
     end[vain] = lanes.until(wait[vain], window.end_ns)
@@ -126,6 +128,19 @@ def _after_own_holds(lanes: Lanes, draft: Draft, wait: I4, start: I8) -> None:
     for first, last in itertools.pairwise(segments(lanes.lane, len(lanes.lost_first)).tolist()):
         np.maximum.accumulate(end[first:last], out=end[first:last])
     np.maximum(start, end[wait], out=start)
+
+
+def _after_holds_in_between(draft: Draft, hold: I4, start: I8) -> None:
+    """The same for holds whose times were moved to between a wait and the hold it led to."""
+    granted = np.flatnonzero(hold >= 0)
+    order = np.lexsort((draft.start, draft.lane))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    mine = hold[granted]
+    before = order[np.maximum(rank[mine] - 1, 0)]
+    there = (rank[mine] > 0) & (draft.lane[before] == draft.lane[mine])
+    end = np.minimum(draft.end[before[there]], draft.start[mine[there]])
+    start[granted[there]] = np.maximum(start[granted[there]], end)
 
 
 def _requests_during(wait: I4, after: I8) -> I4:
