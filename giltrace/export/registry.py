@@ -13,12 +13,30 @@ _EXPORTERS: Final = {
     "perfetto": "giltrace.export.perfetto:PerfettoExporter",
     "chrome": "giltrace.export.chrome:ChromeExporter",
     "csv": "giltrace.export.csv:CsvExporter",
+    "parquet": "giltrace.export.parquet:ParquetExporter",
+}
+
+_EXTRAS: Final = {"parquet": "'giltrace[parquet]'"}
+
+# The longest that fits counts.
+_SUFFIXES: Final = {
+    ".pftrace": "perfetto",
+    ".perfetto-trace": "perfetto",
+    ".json": "chrome",
+    ".csv": "csv",
+    ".parquet": "parquet",
 }
 
 
 def names() -> list[str]:
     """The names of all formats, the preferred one first."""
     return list(_EXPORTERS)
+
+
+def name_for(filename: str) -> str:
+    """The format that a file's name asks for by its suffix; the preferred one if by none."""
+    stem = filename.removesuffix(".gz")
+    return next((name for suffix, name in _SUFFIXES.items() if stem.endswith(suffix)), names()[0])
 
 
 def create(name: str, **options: Any) -> Exporter:
@@ -38,6 +56,6 @@ def create(name: str, **options: Any) -> Exporter:
     except ImportError as error:
         raise GiltraceError(
             f"The {name} format needs a package that is missing: {error}.",
-            f"Install it with: python -m pip install {error.name or name}",
+            f"Install it with: python -m pip install {_EXTRAS.get(name, error.name or name)}",
         ) from error
     return cast("Exporter", found(**options))

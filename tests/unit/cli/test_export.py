@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import pty
 import subprocess
@@ -9,15 +10,27 @@ import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 from click.testing import CliRunner, Result
 
 from giltrace.cli.export import default_output
 from giltrace.cli.main import cli
+from giltrace.errors import GiltraceError
 from giltrace.export import registry
 from tests.support import stories
 from tests.support.timeline import write_capture
 
-FORMATS = registry.names()
+
+def _if_installed(name: str) -> ParameterSet:
+    """A format; skipped, and visibly, where the package that it needs is missing."""
+    try:
+        registry.create(name)
+    except GiltraceError as error:
+        return pytest.param(name, marks=pytest.mark.skip(reason=error.message))
+    return pytest.param(name)
+
+
+FORMATS = [_if_installed(name) for name in registry.names()]
 
 
 def export(*arguments: object) -> Result:
@@ -98,7 +111,7 @@ def test_unknown_format(capture: Path) -> None:
     result = export(capture, "-f", "svg")
     assert result.exit_code == 1
     assert "svg" in result.stderr.splitlines()[0]
-    assert "perfetto, chrome, csv" in result.stderr.splitlines()[1]
+    assert "perfetto, chrome, csv, parquet" in result.stderr.splitlines()[1]
 
 
 @pytest.mark.parametrize(
@@ -158,3 +171,34 @@ def test_notes_go_to_stderr(tmp_path: Path) -> None:
     result = export(capture, "-o", tmp_path / "out")
     assert result.exit_code == 0
     assert result.stderr.startswith("giltrace: warning: pid 100: 17 events lost ")
+
+
+@pytest.mark.parametrize(
+    ("output", "name"),
+    [
+        ("run.json", "chrome"),
+        ("run.json.gz", "chrome"),
+        ("run.csv", "csv"),
+        ("run.pftrace", "perfetto"),
+        ("run.perfetto-trace", "perfetto"),
+        ("run", "perfetto"),
+        ("csv", "perfetto"),
+    ],
+)
+def test_the_name_of_the_output_says_the_format(
+    capture: Path, tmp_path: Path, output: str, name: str
+) -> None:
+    """Without -f the suffix decides; an unknown one means the preferred format."""
+    assert export(capture, "-o", tmp_path / output).exit_code == 0
+    assert export(capture, "-f", name, "-o", tmp_path / "named").exit_code == 0
+    written = (tmp_path / output).read_bytes()
+    if output.endswith(".gz"):
+        written = gzip.decompress(written)
+    assert written == (tmp_path / "named").read_bytes()
+
+
+def test_compressed_output_is_reproducible(capture: Path, tmp_path: Path) -> None:
+    """The same capture makes the same file, whenever and wherever it is made."""
+    for name in ("a.json.gz", "b.json.gz"):
+        assert export(capture, "-o", tmp_path / name).exit_code == 0
+    assert (tmp_path / "a.json.gz").read_bytes() == (tmp_path / "b.json.gz").read_bytes()
