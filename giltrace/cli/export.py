@@ -32,7 +32,8 @@ def _complete(_context: click.Context, _param: click.Parameter, incomplete: str)
     "--format",
     "format_",
     shell_complete=_complete,
-    help="perfetto, chrome, csv or parquet.  [default: by the suffix of -o, else perfetto]",
+    help="perfetto, chrome, firefox, csv or parquet.  "
+    "[default: by the suffix of -o, else perfetto]",
 )
 @click.option(
     "-o",

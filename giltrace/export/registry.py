@@ -12,16 +12,18 @@ from giltrace.export.base import Exporter
 _EXPORTERS: Final = {
     "perfetto": "giltrace.export.perfetto:PerfettoExporter",
     "chrome": "giltrace.export.chrome:ChromeExporter",
+    "firefox": "giltrace.export.firefox:FirefoxExporter",
     "csv": "giltrace.export.csv:CsvExporter",
     "parquet": "giltrace.export.parquet:ParquetExporter",
 }
 
 _EXTRAS: Final = {"parquet": "'giltrace[parquet]'"}
 
-# The longest that fits counts.
+# The first that fits counts.
 _SUFFIXES: Final = {
     ".pftrace": "perfetto",
     ".perfetto-trace": "perfetto",
+    ".firefox.json": "firefox",
     ".json": "chrome",
     ".csv": "csv",
     ".parquet": "parquet",

@@ -111,7 +111,7 @@ def test_unknown_format(capture: Path) -> None:
     result = export(capture, "-f", "svg")
     assert result.exit_code == 1
     assert "svg" in result.stderr.splitlines()[0]
-    assert "perfetto, chrome, csv, parquet" in result.stderr.splitlines()[1]
+    assert "perfetto, chrome, firefox, csv, parquet" in result.stderr.splitlines()[1]
 
 
 @pytest.mark.parametrize(
@@ -178,6 +178,7 @@ def test_notes_go_to_stderr(tmp_path: Path) -> None:
     [
         ("run.json", "chrome"),
         ("run.json.gz", "chrome"),
+        ("run.firefox.json", "firefox"),
         ("run.csv", "csv"),
         ("run.pftrace", "perfetto"),
         ("run.perfetto-trace", "perfetto"),

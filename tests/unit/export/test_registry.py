@@ -10,7 +10,7 @@ from giltrace.export.registry import create, names
 
 def test_formats_in_order_of_preference() -> None:
     """The formats are known by name, the preferred one first."""
-    assert names() == ["perfetto", "chrome", "csv", "parquet"]
+    assert names() == ["perfetto", "chrome", "firefox", "csv", "parquet"]
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_unknown_format_says_which_there_are() -> None:
     with pytest.raises(GiltraceError) as caught:
         create("svg")
     assert caught.value.message == "There is no export format 'svg'."
-    assert caught.value.hint == "Choose one of: perfetto, chrome, csv, parquet."
+    assert caught.value.hint == "Choose one of: perfetto, chrome, firefox, csv, parquet."
 
 
 def test_missing_package_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
