@@ -11,6 +11,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from giltrace.analysis.woken import UNKNOWN, woken_by
 from giltrace.model.calls import OffKind
 from giltrace.model.dense import numbered, sums
 from giltrace.model.tables import I4, I8, OffGil
@@ -48,6 +49,8 @@ class CallRow:
         waits: how many ended in a wait for the GIL.
         wait_after_ns: how long those waits were together.
         descriptors: what file descriptors it was about, most time first, three at most.
+        woken_by: of waits for locks, which threads ended how many, most first; those of which that
+            is not known are left out.
     """
 
     thread: int
@@ -61,6 +64,7 @@ class CallRow:
     waits: int
     wait_after_ns: int
     descriptors: tuple[str, ...] = ()
+    woken_by: tuple[tuple[int, int], ...] = ()
 
 
 class _Group(NamedTuple):
@@ -71,6 +75,7 @@ class _Group(NamedTuple):
     place: int
     kind: int
     fd: int
+    woken_by: int
     first_ns: int
     stretches: int
     off_ns: int
@@ -90,6 +95,7 @@ class _Sum:
     wait_after_ns: int = 0
     places: Counter[int] = field(default_factory=Counter)
     descriptors: Counter[str] = field(default_factory=Counter)
+    woken_by: Counter[int] = field(default_factory=Counter)
 
     def add(self, group: _Group, descriptor: str) -> None:
         """Some more stretches."""
@@ -100,6 +106,8 @@ class _Sum:
         self.wait_after_ns += group.wait_after_ns
         if group.place:
             self.places[group.place] += group.off_ns
+        if group.woken_by != UNKNOWN:
+            self.woken_by[group.woken_by] += group.stretches
         if descriptor:
             self.descriptors[descriptor] += group.off_ns
 
@@ -132,6 +140,7 @@ def table(trace: Trace) -> list[CallRow]:
             total.waits,
             total.wait_after_ns,
             tuple(what for what, _ in total.descriptors.most_common(_DESCRIPTORS)),
+            tuple(total.woken_by.most_common()),
         )
         for (thread, name, source, kind), total in rows.items()
     ]
@@ -156,12 +165,14 @@ def _groups(trace: Trace) -> Iterator[_Group]:
     if not len(chosen):
         return
     hold = off.hold[chosen]
+    woken = woken_by(trace)[chosen]
     keys = _keys(
         off.thread[chosen],
         off.call[chosen],
         trace.holds.place[hold],
         off.kind[chosen],
         trace.holds.fd[hold] + 1,
+        woken - UNKNOWN,
     )
     which, group = numbered(keys)
     first = np.zeros(len(which), np.int64)
@@ -181,6 +192,7 @@ def _groups(trace: Trace) -> Iterator[_Group]:
             int(trace.holds.place[behind]),
             int(off.kind[at]),
             int(trace.holds.fd[behind]),
+            int(woken[example]),
             int(off.start[at]),
             *(int(column[number]) for column in columns),
         )

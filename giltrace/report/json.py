@@ -179,6 +179,10 @@ def _call(row: CallRow, trace: Trace, labels: Labels) -> dict[str, Any]:
         "wait_after_ns": row.wait_after_ns,
         "where": [labels.place(place) for place in row.places[:_PLACES]],
         "descriptors": [unicode(what) for what in row.descriptors],
+        "woken_by": [
+            {"thread": labels.thread(who), "tid": trace.threads[who].tid, "count": times}
+            for who, times in row.woken_by
+        ],
     }
 
 

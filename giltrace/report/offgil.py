@@ -58,12 +58,15 @@ def calls(rows: Sequence[CallRow], labels: Labels, top: int) -> Table:
         Column("for", [duration(row.off_ns) for row in shown], style="blue"),
         Column("then waited", [_ns(row.wait_after_ns) for row in shown], style="red"),
         Column("each time", [_each(row) for row in shown], 3),
-        Column("about", [_about(row) for row in shown], 4, text=True),
     ]
+    if any(row.woken_by for row in shown):
+        columns.append(Column("woken by", [_woken(row, labels) for row in shown], 5, text=True))
+    if any(row.descriptors for row in shown):
+        columns.append(Column("about", [_about(row) for row in shown], 4, text=True))
     more = len(rows) - len(shown)
     return Table(
         "Off the GIL: in which calls, and how long it took to get it back",
-        columns if any(row.descriptors for row in shown) else columns[:-1],
+        columns,
         f"and {count(more, 'more row')} (--top)" if more > 0 else "",
     )
 
@@ -82,6 +85,14 @@ def _ns(ns: int) -> str:
 
 def _each(row: CallRow) -> str:
     return duration(round(row.wait_after_ns / row.count)) if row.wait_after_ns else "-"
+
+
+def _woken(row: CallRow, labels: Labels) -> str:
+    """Who ended most of its waits, and how many of them."""
+    if not row.woken_by:
+        return ""
+    who, times = row.woken_by[0]
+    return f"{labels.thread(who)} ({times:,})"
 
 
 def _about(row: CallRow) -> str:
