@@ -25,7 +25,7 @@ def policy_options(*, default: str) -> Callable[[_Command], _Command]:
             "rules",
             multiple=True,
             metavar="PATTERN=N",
-            help="Threads whose name matches PATTERN (* and ? stand for anything) have priority N: "
+            help="Threads whose name matches the shell pattern PATTERN have priority N: "
             "above 0 more urgent, below 0 less. Can be given several times; the first that "
             "matches counts.",
         )(command)
