@@ -60,7 +60,7 @@ class _Player:
     """A thread: where it is in its work, and what it has had so far."""
 
     __slots__ = (
-        "asked", "awake", "check_ns", "done_at", "held", "left", "luck", "origin", "phase",
+        "asked", "awake", "check_ns", "done_at", "held", "late", "left", "luck", "origin", "phase",
         "return_ns", "saved", "thread", "token", "urgency", "waits", "work",
     )  # fmt: skip
 
@@ -68,6 +68,7 @@ class _Player:
         self.work = work
         self.thread = work.thread
         self.luck = luck
+        self.late = work.late if policy.as_recorded or luck is Luck.BAD else []
         self.check_ns = load.timings.check_of(work.thread)
         self.return_ns = load.timings.return_of(work.thread)
         self.urgency = policy.priorities.get(work.thread, 0)
@@ -95,6 +96,8 @@ class _Player:
             think = work.think[phase]
             if work.bound[phase] >= 0 and self.luck is Luck.BAD:
                 think = work.bound[phase]
+            if self.late:
+                think += self.late[phase]
             off = max(off, self.origin + think - now)
         if work.sends[phase]:
             self.origin = now

@@ -17,6 +17,12 @@ from giltrace.analysis.whatif.terms import SHORT_NS, USUAL_WAKE_NS, Work
 from giltrace.model.tables import I8, Bool
 from giltrace.model.trace import Trace
 
+_LEAST: Final = 8
+_FENCE: Final = 3
+"""Interquartile ranges above the upper quartile from which on a reply is out of the ordinary."""
+_TURNS_NS: Final = 12_000_000
+"""A few turns of the kernel: 3 to 4 ms each on most machines."""
+
 _RECEIVES: Final = frozenset(
     (
         *("accept", "epoll_wait", "kevent", "poll", "recv", "recv_bytes", "recv_bytes_into"),
@@ -97,10 +103,13 @@ def with_replies(
     waited = answers & (phases.off > SHORT_NS)
     found = np.flatnonzero(answers & ~waited)
     think, bound = np.full(len(index), -1, np.int64), np.full(len(index), -1, np.int64)
+    late = np.zeros(len(index), np.int64)
     if think_ns is not None:
         think[answers] = think_ns
     else:
         think[waited] = (since_sent + phases.off)[waited]
+        late[waited] = _late(think[waited])
+        think[waited] -= late[waited]
         think[found], bound[found] = _unseen(np.sort(think[waited]), since_sent[found])
     unseen = np.count_nonzero(bound[some] > SHORT_NS)
     off = phases.off.copy()
@@ -111,7 +120,22 @@ def with_replies(
         sends=sending[some].tolist(),
         think=think[some].tolist(),
         bound=bound[some].tolist(),
+        late=late[some].tolist() if late[some].any() else [],
     ), bool(unseen * 2 > np.count_nonzero(answers[some]))
+
+
+def _late(think: I8) -> I8:
+    """By how much replies came later than usual because the machine had somebody wait.
+
+    Where most take about the same time, those that took some turns of the kernel longer were not
+    thought about for longer: a client or an I/O thread was woken late. Who computes all the time
+    beside it is why, and under other rules that need not happen again.
+    """
+    if len(think) < _LEAST:
+        return np.zeros(len(think), np.int64)
+    low, usual, high = (int(ns) for ns in np.percentile(think, [25, 50, 75]))
+    outlier = (think > high + _FENCE * (high - low)) & (think < usual + _TURNS_NS)
+    return np.where(outlier, think - usual, 0)
 
 
 def _unseen(known: I8, most: I8) -> tuple[I8, I8]:

@@ -47,6 +47,8 @@ class Work:
         think: after how many ns from the last send the reply comes; -1: ``off`` is its own time.
         bound: when the reply was there before anyone looked, so that ``think`` is a guess: what
             it cannot have exceeded; else -1.
+        late: by how much the reply came later than ``think``, which is what is usual, because the
+            machine had somebody wait; played as recorded, or with bad luck; empty if it never did.
         endless: its last phase went on when the window ended; played, it has no end.
         cycles: how many times it comes around, if it does the same again and again; else 0.
     """
@@ -62,6 +64,7 @@ class Work:
     bound: list[int]
     endless: bool = False
     cycles: int = 0
+    late: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +138,7 @@ class Luck(IntEnum):
     GOOD = 1
     """A thread that is off the GIL for a moment always gets it back; replies are there at once."""
     BAD = 2
-    """It never does; replies took as long as the recording allows."""
+    """It never does; replies took as long as the recording allows, or came late as they did."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +159,12 @@ class Policy:
     priorities: Mapping[int, int] = field(default_factory=lambda: _NONE)
     elsewhere: frozenset[int] = frozenset()
     gil: bool = True
+
+    @property
+    def as_recorded(self) -> bool:
+        """It changes nothing."""
+        changed = self.priorities or self.elsewhere or not self.gil
+        return self.switch_interval_ns is None and not changed
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from giltrace.analysis.whatif.play import play
 from giltrace.analysis.whatif.predict import AS_RECORDED, automatic, predict, remedies, worst_gil
+from giltrace.analysis.whatif.replies import _late
 from giltrace.analysis.whatif.terms import Luck, Policy, Race, Timings, Work, Workload
 from giltrace.analysis.whatif.work import workload
 from giltrace.model import Trace
@@ -179,6 +181,41 @@ def test_an_answer_comes_after_the_question() -> None:
         (IO, 6_065 * US, 7_065 * US),
         (IO, 7_075 * US, 8_075 * US),
     )
+
+
+def test_a_reply_that_came_late_is_late_in_the_recording_alone() -> None:
+    """Under other rules the machine need not have anybody wait again, but with bad luck it does."""
+    server = replace(
+        work(IO, (1 * MS, 50 * US), (1 * MS, 10 * US), (1 * MS, 0)),
+        sends=[True, False, False],
+        think=[-1, 4 * MS, -1],
+        late=[0, 5 * MS, 0],
+    )
+    assert play(load(server), AS_RECORDED).wall_ns == 11 * MS
+    apart = Policy("apart", elsewhere=frozenset({HOG}))
+    assert play(load(server), apart).wall_ns == 6 * MS
+    assert play(load(server), apart, luck=Luck.BAD).wall_ns == 11 * MS
+
+
+@pytest.mark.parametrize(
+    ("some", "late"),
+    [((6.2,), True), ((6.2, 9.1), True), ((1.2,), False), ((100.0,), False)],
+    ids=["a turn of the kernel", "two of them", "nothing unusual", "a client that slept"],
+)
+def test_replies_are_late_if_most_take_the_same(some: tuple[float, ...], late: bool) -> None:
+    """A few turns of the kernel more than usual, where usual is a narrow range."""
+    usual = np.linspace(0.9, 1.1, 21)
+    think = (np.concatenate((usual, some)) * MS).astype(np.int64)
+    median = int(np.percentile(think, 50))
+    expected = [ns - median if late else 0 for ns in think[21:].tolist()]
+    assert _late(think)[:21].tolist() == [0] * 21
+    assert _late(think)[21:].tolist() == expected
+
+
+def test_replies_that_differ_anyway_are_not_late() -> None:
+    """Nor are so few that nothing is usual."""
+    assert not _late((np.linspace(0, 10, 30) * MS).astype(np.int64)).any()
+    assert not _late(np.array([1, 1, 1, 1, 6]) * MS).any()
 
 
 PERIOD = 13_050
