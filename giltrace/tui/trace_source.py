@@ -214,6 +214,10 @@ class TraceSource:
             which = self.steps.ref[mine][self.steps.state[mine] == State.WAITING]
         return waits.end[which] - waits.start[which]
 
+    def steps_of(self, lane: int) -> int:
+        """The lane of `steps`; -1 for a GIL's own."""
+        return int(self._rows.steps_of[lane])
+
     def thread_of(self, lane: int) -> int:
         """The thread of a lane that is not a GIL's."""
         return int(self.steps.thread[self._rows.steps_of[lane]])

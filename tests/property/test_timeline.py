@@ -6,18 +6,22 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from giltrace.analysis.findings.convoy import stalls
+from giltrace.analysis.findings.scene import Scene, holds_before
 from giltrace.analysis.timeline.pyramid import Pyramid
 from giltrace.analysis.timeline.state import OF_KIND, STATES, State
 from giltrace.analysis.timeline.steps import Steps, steps
-from giltrace.model import Trace, build
+from giltrace.model import Cause, Trace, build
 from giltrace.model.tables import I8
+from giltrace.tui.source import Interval, Jump
+from giltrace.tui.trace_source import TraceSource
 from giltrace.tui.view.ink import PLAIN
 from giltrace.tui.view.paint import thread_lane
 from tests.support.layers import add_calls, add_clocks
 from tests.support.recording import Recording
 from tests.support.schedules import schedule
 
-CHECKED = settings(derandomize=True, deadline=None, max_examples=150)
+CHECKED = settings(derandomize=True, deadline=None, max_examples=80)
 ALL = 1 << 62
 
 
@@ -122,3 +126,69 @@ def test_a_step_is_found_where_it_is(trace: Trace, number: int) -> None:
         here = slice(int(found.bounds[lane]), int(found.bounds[lane + 1]))
         begun = found.start[here][found.state[here] > 0]
         assert walked == np.unique(begun).tolist()
+
+
+@CHECKED
+@given(traces(), st.integers(1, 60))
+def test_holders_are_those_of_the_holds(trace: Trace, width: int) -> None:
+    """A GIL was held in each cell for as long as its holds say, by one thread for the longest."""
+    source = TraceSource(trace)
+    last = max([1, *trace.holds.end.tolist()]) + 1
+    edges = np.arange(width + 1) * last // width
+    for lane in source.lanes:
+        if not lane.is_gil:
+            continue
+        held = np.zeros(width, np.int64)
+        by_thread: dict[int, I8] = {}
+        for one in source.between(lane.index, 0, ALL, ALL) or ():
+            inside = np.minimum(edges[1:], one.end) - np.maximum(edges[:-1], one.start)
+            held += np.maximum(inside, 0)
+            by_thread.setdefault(one.lane, np.zeros(width, np.int64))
+            by_thread[one.lane] += np.maximum(inside, 0)
+        found = source.holders(lane.index, edges)
+        assert found.held_ns.tolist() == held.tolist()
+        for cell, (who, ns) in enumerate(zip(found.lane, found.longest_ns, strict=True)):
+            assert ns == max([0, *(times[cell] for times in by_thread.values())])
+            assert by_thread[int(who)][cell] == ns if ns else who == -1
+
+
+@CHECKED
+@given(traces(), st.sampled_from([Jump.WAIT, Jump.HANDOFF, Jump.FORCED, Jump.STALL]))
+def test_jumps_miss_nothing(trace: Trace, jump: Jump) -> None:
+    """Going on from the beginning in the GIL's lane finds every one of a kind, and so does back."""
+    source = TraceSource(trace)
+    for lane in source.lanes:
+        if not lane.is_gil:
+            continue
+        wanted = _all_of(trace, source, jump, lane.index)
+        assert _walk(source, jump, lane.index, -1, back=False) == wanted
+        assert _walk(source, jump, lane.index, ALL, back=True) == wanted[::-1]
+
+
+def _walk(source: TraceSource, jump: Jump, lane: int, start: int, *, back: bool) -> list[int]:
+    found: list[int] = []
+    origin: Interval | int = start
+    while (one := source.find(jump, lane, origin, back)) is not None:
+        found.append(one.ref)
+        origin = one
+    return found
+
+
+def _all_of(trace: Trace, source: TraceSource, jump: Jump, lane: int) -> list[int]:
+    """Indices of the waits or holds of a GIL that are of a kind."""
+    threads = [one for one in source.lanes[lane + 1 :] if one.group == source.lanes[lane].group]
+    gil = int(source.steps.gil[source.steps_of(threads[0].index)])
+    holds, waits = trace.holds_of(gil), trace.waits_of(gil)
+    if jump is Jump.WAIT:
+        ns = waits.start + np.flatnonzero(trace.waits.ns[waits] > 0)
+        return [int(one) for one in ns]
+    if jump is Jump.HANDOFF:
+        return [int(one) for one in trace.handoffs.acquire if holds.start <= one < holds.stop]
+    if jump is Jump.FORCED:
+        forced = np.flatnonzero(trace.holds.cause[holds] == Cause.FORCED)
+        return [int(one) for one in holds.start + forced]
+    if not len(trace.holds):
+        return []
+    scene = Scene(trace, trace.gils[gil], holds_before(trace))
+    free = np.ones(waits.stop - waits.start, np.bool_)
+    return [waits.start + int(one) for one in stalls(scene, free)] if len(free) else []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
+import numpy as np
 from textual import events, work
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -13,6 +14,7 @@ from textual.content import Content
 from textual.message import Message
 from textual.widgets import Footer, Static, TabbedContent, TabPane
 
+from giltrace.analysis.timeline.state import State
 from giltrace.tui.background import in_background
 from giltrace.tui.bindings import PANELS, THREADS, TIMELINE, bindings
 from giltrace.tui.heading import facts, warnings
@@ -29,7 +31,7 @@ from giltrace.tui.widgets.painted import Painted
 from giltrace.tui.widgets.threads import Row, Threads
 from giltrace.tui.widgets.timeline import Timeline
 from giltrace.tui.widgets.waits import Waits
-from giltrace.wording.human import duration
+from giltrace.wording.human import duration, share
 from giltrace.wording.opening import notes
 from giltrace.wording.results import Results
 from giltrace.wording.stories import Story, tell
@@ -224,8 +226,22 @@ class RecordingScreen(TimelineScreen):
         step = max(1, step_ns(viewport.span, self.size.width or 80) // 10)
         place = clock(view.cursor - viewport.low, step, viewport.high - viewport.low)
         if view.marked_ns is not None:
-            place = f"A–B {duration(view.marked_ns)}  {place}"
+            place = f"A–B {duration(view.marked_ns)}{self._between_marks()}  {place}"
         self.query_one(TitleBar).tell(place=place)
+
+    def _between_marks(self) -> str:
+        """What the lane did between the marks, as far as it is worth a word."""
+        view = self.view
+        if not self._source.lanes or not view.marked_ns:
+            return ""
+        edges = np.sort(np.array(view.marks))
+        if self._source.lanes[view.lane].is_gil:
+            held = int(self._source.holders(view.lane, edges).held_ns[0])
+            return f", held {share(held, view.marked_ns)}"
+        ns = self._source.cells([view.lane], edges)[0, 0]
+        waited = share(int(ns[State.WAITING]), view.marked_ns)
+        held = int(ns[State.HOLDING] + ns[State.HELD_IDLE])
+        return f", held {share(held, view.marked_ns)}, waited {waited}"
 
     def _tell_waits(self) -> None:
         panel = self.query_one(Waits)
