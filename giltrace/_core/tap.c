@@ -99,16 +99,37 @@ static inline bool has_policy(void)
     return atomic_load_explicit(&gt_policy_mode, memory_order_relaxed) != GT_POLICY_CPYTHON;
 }
 
+/* Threads that are where the policy's queues are used. Whoever ends the policy waits until there
+ * are none: a queue must be empty before its place is given to another GIL. On the main GIL's way
+ * through a signal nobody has to be counted, since its mutex excludes who ends the policy. */
+static _Atomic uint32_t obeying;
+
+static inline bool obey(void)
+{
+    atomic_fetch_add(&obeying, 1);
+    if (atomic_load(&gt_policy_mode) != GT_POLICY_CPYTHON)
+        return true;
+    atomic_fetch_sub(&obeying, 1);
+    return false;
+}
+
+static inline void obeyed(void)
+{
+    atomic_fetch_sub(&obeying, 1);
+}
+
 static int hook_cond_signal(pthread_cond_t *cond)
 {
     bool acquired;
     const gt_arena_t *arena;
     gt_gil_t *gil = find(cond, &acquired);
-    if (gil != NULL && has_policy()) {
+    if (gil != NULL && has_policy() && (gil == gils || obey())) {
         if (acquired)
             gt_policy_acquired(&gil->turns, &gil->clock);
         else
             gt_policy_released(&gil->turns, &gil->clock, from_save_thread(GT_CALLER_FRAME));
+        if (gil != gils)
+            obeyed();
     }
     if (gil != NULL && (arena = enter(gil)) != NULL) {
         if (acquired)
@@ -145,8 +166,13 @@ static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
         return real(cond, mutex, deadline);
     record_wait(gil, deadline);
     uint64_t switches = gil->switches;
-    int result = has_policy() ? gt_policy_wait(&gil->turns, &gil->clock, mutex, deadline, &early)
-                              : real(cond, mutex, deadline);
+    int result;
+    if (has_policy() && obey()) {
+        result = gt_policy_wait(&gil->turns, &gil->clock, mutex, deadline, &early);
+        obeyed();
+    } else {
+        result = real(cond, mutex, deadline);
+    }
     /* As in take_gil(): a time-out becomes a drop request only if the GIL is held and has
      * not changed hands during this round. Recording may have stopped meanwhile. */
     if (result == ETIMEDOUT && (arena = enter(gil)) != NULL) {
@@ -165,11 +191,13 @@ static int hook_mutex_lock(pthread_mutex_t *mutex)
     const char *cond = (const char *)mutex + known.cond_offset;
     bool is_switch, early; /* switch_mutex lies to switch_cond as the GIL's mutex to its cond */
     gt_gil_t *gil = find((const pthread_cond_t *)cond, &is_switch);
-    if (gil != NULL && !is_switch && gil->turns.handed != NULL && has_policy() &&
-        gt_policy_gives_way(&gil->turns, &gil->clock)) {
+    if (gil == NULL || is_switch || gil->turns.handed == NULL || !obey())
+        return result;
+    if (gt_policy_gives_way(&gil->turns, &gil->clock)) {
         record_wait(gil, NULL);
         gt_policy_wait(&gil->turns, &gil->clock, mutex, NULL, &early);
     }
+    obeyed();
     return result;
 }
 
@@ -448,6 +476,11 @@ bool gt_tap_set_policy(gt_policy_t policy, gt_error_t *error)
     pthread_mutex_unlock(known.mutex);
     if (policy != GT_POLICY_CPYTHON)
         return true;
+    while (atomic_load(&obeying) != 0) { /* each has been woken, or sleeps for some ms at most */
+        PyThreadState *state = PyEval_SaveThread();
+        usleep(200);
+        PyEval_RestoreThread(state);
+    }
     gt_patch_undo(&patches[MUTEX_LOCK], &image);
     if (active == NULL)
         uninstall();
@@ -546,6 +579,7 @@ static void fork_child(void)
     }
     atomic_store(&gils[0].arena, NULL);
     active = NULL;
+    atomic_store(&obeying, 0);
     gt_policy_forked(&gils[0].turns);
     gt_self = (gt_self_t){0};
     gt_recording_begins(1);

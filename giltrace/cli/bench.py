@@ -13,7 +13,17 @@ from click.core import ParameterSource
 from giltrace.cli.diagnostics import ExitCode
 
 _SERVERS_ONLY: Final = (
-    *("names", "load_kinds", "requests", "size", "sleep_ms", "pin", "time_limit", "plot"),
+    *(
+        "names",
+        "load_kinds",
+        "requests",
+        "size",
+        "sleep_ms",
+        "pin",
+        "time_limit",
+        "plot",
+        "policies",
+    ),
 )
 
 
@@ -84,6 +94,14 @@ def _number(_context: click.Context, _param: click.Parameter, value: float | Non
     multiple=True,
     metavar="LIST",
     help="Such as 5ms or 0.005; a list sweeps: 10ms,5ms,100us.  [default: the interpreter's]",
+)
+@click.option(
+    "--policy",
+    "policies",
+    type=click.Choice(("cpython", "manual", "auto")),
+    multiple=True,
+    help="Who gets the GIL next; several times for several. manual gives the CPU threads priority "
+    "-1. Beside several switch intervals, manual and auto run with the first.  [default: cpython]",
 )
 @click.option("--pin", is_flag=True, help="Hold the server, but not its client, to one core.")
 @click.option(

@@ -34,6 +34,7 @@ class Request:
     load_kinds: Sequence[str]
     repeat: int | None
     switch_intervals: Sequence[str]
+    policies: Sequence[str]
     pin: bool
     pythons: Sequence[str]
     time_limit: float | None
@@ -107,6 +108,7 @@ class Request:
             loads=self.loads or (0, 1),
             load_kinds=self.load_kinds,
             switch_intervals=spans,
+            policies=self.policies or (plan.CPYTHON,),
             repeats=self.repeats,
         )
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from giltrace.experiment import intervals, machine, published
 from giltrace.experiment.ccbench import UNITS, MeasureRow
+from giltrace.experiment.plan import CPYTHON
 from giltrace.experiment.rows import Row
 from giltrace.model.text import printable
 
@@ -71,21 +72,25 @@ def _table(rows: Sequence[Row]) -> list[str]:
     """The lines of one table, with a title above each section."""
     sections: dict[object, list[Row]] = {}
     for row in rows:
-        key = (row.leg.interpreter, row.leg.switch_interval_s)
+        key = (row.leg.interpreter, row.leg.switch_interval_s, row.leg.policy)
         sections.setdefault(key, []).append(row)
     cells = [_section(section) for section in sections.values()]
     lines = iter(_aligned(_HEADS, [row for section in cells for row in section]))
     table = [next(lines) for _ in _HEADS]
     for section, its_cells in zip(sections.values(), cells, strict=True):
         interval_s = next((row.switch_interval_s for row in section if row.figures), None)
-        title = _title(section[0].leg.interpreter, interval_s)
+        title = _title(section[0].leg.interpreter, interval_s, section[0].leg.policy)
         table += ["", title, *(next(lines) for _ in its_cells)]
     return table
 
 
-def _title(interpreter: str, interval_s: float | None) -> str:
-    text = printable(interpreter)
-    return text if interval_s is None else f"{text}, switch interval {intervals.show(interval_s)}"
+def _title(interpreter: str, interval_s: float | None, policy: str = CPYTHON) -> str:
+    words = [printable(interpreter)]
+    if interval_s is not None:
+        words.append(f"switch interval {intervals.show(interval_s)}")
+    if policy != CPYTHON:
+        words.append(f"policy {policy}" + (", CPU threads at -1" if policy == "manual" else ""))
+    return ", ".join(words)
 
 
 def _section(rows: Sequence[Row]) -> list[list[str]]:

@@ -14,6 +14,9 @@ TALK: Final = ("c-zmq", "python-zmq", "multiprocessing", "blocking", "nonblockin
 NO_LOAD: Final = "none"
 """The kind of load of a leg without any."""
 
+CPYTHON: Final = "cpython"
+"""The policy of who gets the GIL next that is the interpreter's own."""
+
 USUAL_INTERVAL_S: Final = 0.005
 """The switch interval of CPython and PyPy unless someone sets it."""
 
@@ -61,6 +64,8 @@ class Leg:
         switch_interval_s: None leaves the interpreter's own.
         repeat: Which repetition this is, from 1.
         settings: What it has in common with the others.
+        policy: Who gets the GIL next: `CPYTHON`, ``manual`` (CPU threads have priority -1) or
+            ``auto``.
     """
 
     scenario: str
@@ -70,6 +75,7 @@ class Leg:
     switch_interval_s: float | None = None
     repeat: int = 1
     settings: Settings = field(default_factory=Settings)
+    policy: str = CPYTHON
 
     module: ClassVar[str] = "giltrace.scenarios.leg"
 
@@ -121,6 +127,8 @@ class Leg:
             words += ["--unloaded", f"{settings.unloaded_s:g}"]
         if self.switch_interval_s is not None:
             words += ["--switch-interval", repr(self.switch_interval_s)]
+        if self.policy != CPYTHON:
+            words += ["--policy", self.policy]
         if settings.pin:
             words.append("--pin")
         return [*words, "--time-limit", f"{self.limit_s:g}"]
@@ -148,23 +156,32 @@ def legs(
     loads: Iterable[int] = (0, 1),
     load_kinds: Iterable[str] = ("spin",),
     switch_intervals: Sequence[float | None] = (None,),
+    policies: Sequence[str] = (CPYTHON,),
     repeats: int = 1,
 ) -> list[Leg]:
     """Return all legs in the order to run them.
 
     The repetitions are outermost: whatever changes on the machine in the course of the bench then
     falls on all legs alike, and a server is compared with itself of a moment ago. What is given
-    twice runs once; a load of 0 is the same for all kinds.
+    twice runs once; a load of 0 is the same for all kinds. Of several switch intervals only the
+    first is tried with policies other than CPython's: they are the alternative to these. A server
+    in C knows none.
     """
     kinds = list(dict.fromkeys(load_kinds))
     pairs = [(load, kind) for load in loads for kind in (kinds if load else [NO_LOAD])]
     names, labels = list(dict.fromkeys(scenarios)), list(dict.fromkeys(interpreters))
+    rules = [
+        (policy, interval)
+        for policy in dict.fromkeys(policies)
+        for interval in (switch_intervals if policy == CPYTHON else switch_intervals[:1])
+    ]
     return [
-        Leg(name, label, load, kind, interval, repeat, settings)
+        Leg(name, label, load, kind, interval, repeat, settings, policy)
         for repeat in range(1, repeats + 1)
-        for interval in switch_intervals
+        for policy, interval in rules
         for label in labels
         for name in names
+        if policy == CPYTHON or name != "c-zmq"
         for load, kind in dict.fromkeys(pairs)
     ]
 
@@ -181,6 +198,10 @@ class Named(Protocol):
         """Seconds; None is the interpreter's own."""
 
     @property
+    def policy(self) -> str:
+        """Who gets the GIL next."""
+
+    @property
     def repeat(self) -> int:
         """Which repetition."""
 
@@ -193,11 +214,11 @@ def capture_names(jobs: Sequence[Named]) -> list[str]:
     """Return a file name for each job that says what it is, as briefly as sets it apart.
 
     What runs and its load are always in it: ``blocking-alone.giltrace``. The interpreter, the
-    switch interval and the number of the repetition are if there are several.
+    switch interval, the policy and the number of the repetition are if there are several.
     """
     several = {
         name: len({getattr(job, name) for job in jobs}) > 1
-        for name in ("interpreter", "switch_interval_s", "repeat")
+        for name in ("interpreter", "switch_interval_s", "policy", "repeat")
     }
     return ["-".join(_words(job, several)).lower() + ".giltrace" for job in jobs]
 
@@ -209,6 +230,8 @@ def _words(job: Named, several: Mapping[str, bool]) -> list[str]:
         words.append(label.strip("-"))
     if several["switch_interval_s"]:
         words.append(intervals.label(job.switch_interval_s or USUAL_INTERVAL_S))
+    if several["policy"]:
+        words.append(job.policy)
     if several["repeat"]:
         words.append(str(job.repeat))
     return words

@@ -9,10 +9,7 @@ from typing import Any, Final
 
 from giltrace.experiment import published
 from giltrace.experiment.legs import Finished
-from giltrace.experiment.plan import USUAL_INTERVAL_S, Leg
-
-POLICY: Final = "cpython"
-"""Who decides which thread gets the GIL next: the interpreter itself."""
+from giltrace.experiment.plan import CPYTHON, USUAL_INTERVAL_S, Leg
 
 _MEDIANS: Final = ("seconds", "ms_per_request", "p50_ms", "p99_ms")
 
@@ -65,7 +62,7 @@ class Row:
     @property
     def talk_s(self) -> float | None:
         """The seconds that the talk measured for the same; None if it did not."""
-        if self.switch_interval_s not in (None, USUAL_INTERVAL_S):
+        if self.switch_interval_s not in (None, USUAL_INTERVAL_S) or self.leg.policy != CPYTHON:
             return None
         return published.seconds(self.leg.scenario, self.leg.load, self.leg.load_kind)
 
@@ -79,7 +76,7 @@ class Row:
             "load": leg.load,
             "load_kind": leg.load_kind,
             "switch_interval_s": self.switch_interval_s,
-            "policy": POLICY,
+            "policy": leg.policy,
             "requests": int(self.figures.get("requests", settings.requests)),
             "size": settings.size,
             "sleep_ms": settings.sleep_ms,

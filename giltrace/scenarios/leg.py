@@ -78,6 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--size", type=int, default=8192, help="bytes a message")
     parser.add_argument("--sleep-ms", type=float, default=1.0, help="before each message")
     parser.add_argument("--switch-interval", type=float, help="seconds")
+    parser.add_argument("--policy", help="who gets the GIL next: cpython, manual or auto")
     parser.add_argument("--pin", action="store_true", help="hold the server to one core")
     parser.add_argument("--time-limit", type=float, help="seconds")
     parser.add_argument("--unloaded", type=float, default=0.0, help="seconds to measure the load")

@@ -35,6 +35,7 @@ def run(
     size: int = 8192,
     sleep_ms: float = 1.0,
     switch_interval: float | None = None,
+    policy: str | None = None,
     pin: bool = False,
     time_limit: float | None = None,
     unloaded: float = 0.0,
@@ -50,6 +51,8 @@ def run(
         size: Bytes a message.
         sleep_ms: Sleep of the client before each message.
         switch_interval: Seconds, set for the run; None leaves the interpreter's.
+        policy: Who gets the GIL next: ``cpython``, ``auto``, or ``manual``, which gives the CPU
+            threads priority -1. None leaves what holds.
         pin: Hold the server and its load, but not the client, to one core.
         time_limit: Seconds after which the client gives up; the result then says ``timed_out``.
         unloaded: Seconds to measure one worker of the load alone before the run; 0 skips it.
@@ -65,7 +68,8 @@ def run(
     alone = server.unloaded_rate(load_kind, unloaded) if load and unloaded else None
     with _conditions(switch_interval, pin) as cores:
         interval_ns = round(sys.getswitchinterval() * 1e9)
-        figures, rates = _serve(server, plan, latencies, cores)
+        with _following(policy):
+            figures, rates = _serve(server, plan, latencies, cores)
     rate = math.fsum(rates) if load else None
     workers = load if _parallel(server, load_kind) else 1
     return ScenarioResult(
@@ -207,6 +211,36 @@ def _parallel(server: Server, load_kind: str) -> bool:
     """Return whether several workers of this load can run at the same time."""
     gil_enabled = getattr(sys, "_is_gil_enabled", lambda: True)()
     return load_kind in ("process", "native") or not server.holds_gil or not gil_enabled
+
+
+@contextmanager
+def _following(policy: str | None) -> Iterator[None]:
+    """Have the GIL given to threads by this policy for a while.
+
+    By hand, the CPU threads are the ones that can wait, as in the talk.
+    """
+    if policy in (None, "cpython"):
+        yield
+        return
+    try:
+        from giltrace.runtime import names, priorities
+
+        before = priorities.policy()
+        priorities.policy(policy)
+    except (ImportError, RuntimeError, ValueError) as error:
+        raise ScenarioError(f"no policy {policy} here: {error}") from None
+
+    def rank(native_id: int, name: str) -> None:
+        if name.startswith("cpu-"):
+            priorities.set_priority(-1, native_id)
+
+    if policy == "manual":
+        names.follow(rank)
+    try:
+        yield
+    finally:
+        names.unfollow(rank)
+        priorities.policy(before)
 
 
 @contextmanager

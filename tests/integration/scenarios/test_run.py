@@ -94,6 +94,26 @@ def test_each_kind_of_load_beside_the_c_server(kind: str) -> None:
     assert result.load_rate > 0
 
 
+@pytest.mark.parametrize("policy", ["manual", "auto"])
+@pytest.mark.parametrize("name", ["python-zmq", "multiprocessing", "blocking", "nonblocking"])
+def test_no_convoy_under_a_policy(name: str, policy: str) -> None:
+    """Beside CPU threads, and with an interval of ten seconds, a server answers at once.
+
+    By hand it is one of them: two are equal, and would keep each other waiting in the middle of
+    their start.
+    """
+    code = """
+import sys
+import giltrace
+from giltrace.scenarios import run
+result = run(sys.argv[1], load=1 + (sys.argv[2] == "auto"), requests=30, sleep_ms=0,
+             switch_interval=10, time_limit=40, policy=sys.argv[2])
+assert not result.timed_out and result.requests == 30
+assert giltrace.policy() == "cpython", "for the run only"
+"""
+    run_python(code, name, policy)
+
+
 def test_conditions_last_for_the_run_only(tmp_path: Path) -> None:
     """The switch interval and the cores are set for a run and restored after it."""
     interval, cores = sys.getswitchinterval(), os.sched_getaffinity(0)

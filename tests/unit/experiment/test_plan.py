@@ -51,6 +51,27 @@ def test_every_combination_once() -> None:
     ]
 
 
+def test_policies_beside_switch_intervals() -> None:
+    """Other policies run once, with the first interval, and not for a server that has no GIL."""
+    legs = plan.legs(
+        ["a", "c-zmq"],
+        ["x"],
+        Settings(),
+        loads=(1,),
+        switch_intervals=(None, 0.001),
+        policies=("cpython", "auto", "cpython"),
+    )
+    assert [(leg.scenario, leg.policy, leg.switch_interval_s) for leg in legs] == [
+        ("a", "cpython", None),
+        ("c-zmq", "cpython", None),
+        ("a", "cpython", 0.001),
+        ("c-zmq", "cpython", 0.001),
+        ("a", "auto", None),
+    ]
+    names = plan.capture_names(legs)
+    assert names[0] == "a-1-spin-5ms-cpython.giltrace" and names[4] == "a-1-spin-5ms-auto.giltrace"
+
+
 def test_the_servers_of_the_talk_exist() -> None:
     """By default those run that the talk had."""
     assert set(plan.TALK) <= set(names())
@@ -59,7 +80,7 @@ def test_the_servers_of_the_talk_exist() -> None:
 def test_arguments_are_those_of_the_leg() -> None:
     """The command line says all there is to say, in words that the leg's process knows."""
     settings = Settings(requests=7, size=9, sleep_ms=0.5, pin=True, time_limit_s=3, unloaded_s=0.25)
-    leg = Leg("blocking", "x", 2, "fib", 0.0001, 3, settings)
+    leg = Leg("blocking", "x", 2, "fib", 0.0001, 3, settings, "manual")
     options = vars(leg_module._parser().parse_args(leg.arguments))
     assert options == {
         "name": "blocking",
@@ -69,6 +90,7 @@ def test_arguments_are_those_of_the_leg() -> None:
         "size": 9,
         "sleep_ms": 0.5,
         "switch_interval": 0.0001,
+        "policy": "manual",
         "pin": True,
         "time_limit": 3.0,
         "unloaded": 0.25,
