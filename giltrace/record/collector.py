@@ -11,6 +11,7 @@ from typing import TypeAlias
 import psutil
 
 from giltrace.capture.records import End, SourceText
+from giltrace.record import guarded
 from giltrace.record.drain import ProcessDrain
 from giltrace.record.portable import PortableDrain, streams
 from giltrace.record.sampler import sample
@@ -152,7 +153,7 @@ class Collector:
             # The process took it back: it could not start the tap and has said so.
             return
         except (ValueError, TypeError, PermissionError) as error:
-            self.refusals.append(Refusal(int(path.name.split(".")[0]), "", str(error)))
+            self.refusals.append(Refusal(guarded.number(path.name, 0), "", str(error)))
             return
         self.joined += 1
         self.drains.append(drain)

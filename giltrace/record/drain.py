@@ -66,7 +66,7 @@ class ProcessDrain:
             BlockingIOError: it is not ready yet.
             OSError, ValueError: it is not an arena.
         """
-        self._reader = ArenaReader(path, path.parent.stat().st_uid)
+        self._reader = _map(path, path.parent.stat().st_uid)
         # From here on the memory goes when target and recorder do, whatever happens to them.
         path.unlink()
         self._writer = writer
@@ -260,6 +260,15 @@ class ProcessDrain:
             self._runs, self._pending = [], []
             self._writer.events(self.index, runs, events)
             self._writer.flush()
+
+
+def _map(path: Path, *owner: int) -> ArenaReader:
+    try:
+        return ArenaReader(path, *owner)
+    except (BlockingIOError, FileNotFoundError, PermissionError):
+        raise
+    except OSError as error:  # a link, or worse
+        raise ValueError(f"its memory for events cannot be read: {error.strerror}") from None
 
 
 def _notes(totals: Totals) -> list[str]:

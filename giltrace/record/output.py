@@ -29,7 +29,7 @@ class CaptureFile:
         try:
             if force:
                 _remove_regular(path)
-            self.stream: BinaryIO = open(path, "xb", buffering=1 << 16)  # noqa: SIM115
+            self.stream: BinaryIO = open(path, "xb", 1 << 16, opener=_private)  # noqa: SIM115
         except FileExistsError:
             raise GiltraceError(
                 f"{path} exists", "Choose another name with -o, or add --force to replace it."
@@ -54,6 +54,11 @@ class CaptureFile:
         # A full disk has been reported by the write that met it.
         with contextlib.suppress(OSError):
             self.stream.close()
+
+
+def _private(path: str, flags: int) -> int:
+    """Command lines and source text are in a capture: it is its owner's alone."""
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _remove_regular(path: Path) -> None:

@@ -26,6 +26,7 @@ from giltrace.capture.records import (
     ThreadInfo,
     ThreadName,
 )
+from giltrace.record import guarded
 from giltrace.record.lnotab import linetable
 from giltrace.record.sink import Sink
 from giltrace.record.sources import Sources
@@ -50,13 +51,16 @@ _MAX_RING = 1 << 30
 def streams(session: Path) -> list[Path]:
     """The rings in a session's folder that nobody has opened yet, the oldest first."""
     with os.scandir(session) as entries:
-        names = [entry.name for entry in entries if entry.name.endswith(_SUFFIX)]
+        names = [
+            entry.name
+            for entry in entries
+            if entry.name.endswith(_SUFFIX) and entry.is_file(follow_symlinks=False)
+        ]
     return [session / name for name in sorted(names, key=_since)]
 
 
 def _since(name: str) -> int:
-    digits = name.split(".")[1]
-    return int(digits) if digits.isdigit() else 0
+    return guarded.number(name, 1)
 
 
 class PortableDrain:
@@ -305,8 +309,11 @@ class PortableDrain:
 
 def _map(path: Path) -> mmap.mmap:
     try:
-        with path.open("r+b", buffering=0) as file:
-            return mmap.mmap(file.fileno(), 0)
+        fd = guarded.open_regular(path, os.O_RDWR)
+        try:
+            return mmap.mmap(fd, 0)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise ValueError(f"its memory for events cannot be read: {error.strerror}") from None
     finally:

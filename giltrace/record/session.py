@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Self
 
 from giltrace.errors import GiltraceError
+from giltrace.record import guarded
 from giltrace.record.settings import OPTIONS, Settings, recorder_of
 
 ENVIRONMENT = "GILTRACE_SESSION"
@@ -86,16 +87,19 @@ class Session:
 
     def arenas(self) -> list[Path]:
         """Arenas that have appeared since the last call."""
-        return sorted(self._news(".arena"), key=lambda path: int(path.name.split(".")[1]))
+        return sorted(self._news(".arena"), key=lambda path: guarded.number(path.name, 1))
 
     def refusals(self) -> list[Refusal]:
         """Refusals that have appeared since the last call."""
         found = []
         for path in self._news(".refused"):
-            text = path.read_text(encoding="utf-8", errors="replace")
-            path.unlink()
+            try:
+                text = guarded.read_text(path)
+                path.unlink()
+            except OSError:
+                continue  # not what a process that could not join has left
             executable, _, reason = text.partition("\n")
-            found.append(Refusal(int(path.name.split(".")[0]), executable, reason))
+            found.append(Refusal(guarded.number(path.name, 0), executable, reason))
         return found
 
     def announce(self, capture: Path) -> None:
@@ -178,7 +182,7 @@ def under_way() -> list[Followed]:
     for folder in sorted(_root().iterdir(), key=lambda path: -_age(path)):
         recorder = recorder_of(folder)
         try:
-            capture = Path((folder / _CAPTURE).read_text(encoding="utf-8").rstrip("\n"))
+            capture = Path(guarded.read_text(folder / _CAPTURE).rstrip("\n"))
         except (OSError, ValueError):
             continue
         if recorder and os.path.exists(f"/proc/{recorder}") and capture.is_file():

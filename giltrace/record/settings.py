@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final, Literal, Self, TypeAlias, get_args
 
+from giltrace.record import guarded
 from giltrace.runtime import options
 
 Calls: TypeAlias = Literal["off", "io", "all"]
@@ -24,7 +26,7 @@ OPTIONS: Final = "options"
 def recorder_of(folder: Path) -> int:
     """The process id of who reads in a session's folder; 0 if nothing says so."""
     try:
-        words = (folder / OPTIONS).read_text(encoding="ascii").split()
+        words = guarded.read_text(folder / OPTIONS).split()
         return int(words[words.index("recorder") + 1])
     except (OSError, ValueError, IndexError):
         return 0
@@ -63,7 +65,8 @@ class Settings:
         values["portable"] = BACKENDS[values.pop("backend")]
         values |= {f"{name}_namespace": options.namespace(name) for name in options.NAMESPACES}
         lines = "".join(f"{key} {int(value)}\n" for key, value in values.items())
-        (folder / OPTIONS).write_text(lines, encoding="ascii")
+        with open(folder / OPTIONS, "w", encoding="ascii", opener=_private) as file:
+            file.write(lines)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
@@ -89,3 +92,7 @@ class Settings:
         if self.calls == "all":
             described["least_span_ns"] = self.least_span_ns
         return described
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o600)

@@ -43,6 +43,9 @@ def admits(session: str, asked: dict[str, int]) -> bool:
             )
     if not is_alive(asked.get("recorder", 0)):
         return False
+    if os.lstat(session).st_uid not in (0, os.geteuid()):
+        # Its owner could make us create files wherever we may and they may not.
+        raise Refused("it runs as another user than the recorder")
     return bool(asked.get("children", 1)) or _is_only(session)
 
 
