@@ -78,7 +78,7 @@ def name_of(prediction: Prediction, labels: Labels) -> str:
     if policy.switch_interval_ns is not None:
         return f"switch interval {duration(policy.switch_interval_ns)}"
     if policy.priorities:
-        return "priority for who lets go by itself"
+        return "giltrace run (priorities)"
     if policy.elsewhere:
         return f"{_hogs(prediction, labels)} in another process"
     return "as recorded" if policy.gil else "Python without a GIL"

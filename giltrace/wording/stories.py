@@ -145,8 +145,10 @@ def _convoy(say: Phrases) -> Story:
             f"{share(rest, 1)} is what it took to be heard." if rest >= _MUCH else "",
         ),
         cost=_convoy_cost(say),
-        todo=f"Move what {say.hogs} {_verb(say, 'computes', 'compute')} to another process"
-        f"{say.predicted(lambda policy: bool(policy.elsewhere))}. Where that cannot be, "
+        todo=f"Start it with `giltrace run`, which lets threads go first that let go by themselves"
+        f"{say.predicted(lambda policy: bool(policy.priorities))}. Or move what {say.hogs} "
+        f"{_verb(say, 'computes', 'compute')} to another process"
+        f"{say.predicted(lambda policy: bool(policy.elsewhere))}. "
         f"sys.setswitchinterval({_SHORT_NS / 1e9:g}) makes each wait shorter"
         f"{say.predicted(lambda policy: policy.switch_interval_ns == _SHORT_NS)}.",
         evidence=say.evidence,

@@ -29,8 +29,10 @@ _RERUNS = {
     _BASELINE: _BASE,
     "switch interval 0.5 ms": (*_BASE, "--switch-interval", "0.0005"),
     "computing in another process": (*_BASE, "--load-kind", "process"),
+    "priorities, automatic": _BASE,
     "no CPU thread": ("--load", "0"),
 }
+_UNDER = {"priorities, automatic": ("-m", "giltrace", "run")}
 # Without the thread is what it is when that is elsewhere: the core is not what it needs.
 _SAME = {"no CPU thread": "computing in another process"}
 
@@ -70,7 +72,7 @@ def run() -> Iterator[tuple[str, str, str]]:
                     told += 1
                     known = remedies(load(output), think_ns=_THINK_NS)
                 for name, options in _RERUNS.items():
-                    real_ms = _rerun(server, options)
+                    real_ms = _rerun(server, options, _UNDER.get(name, ()))
                     for group, some in ((cases, known), (untold, predictions)):
                         (found,) = (p for p in some if p.policy.name == _SAME.get(name, name))
                         group[name].add(recorded_ms, found)
@@ -103,8 +105,8 @@ def _record(output: Path, server: str) -> float:
     return _ms_per_request([*record, "-m", *_leg(server, _BASE)])
 
 
-def _rerun(server: str, options: tuple[str, ...]) -> float:
-    return _ms_per_request([sys.executable, "-m", *_leg(server, options)])
+def _rerun(server: str, options: tuple[str, ...], under: tuple[str, ...] = ()) -> float:
+    return _ms_per_request([sys.executable, *under, "-m", *_leg(server, options)])
 
 
 def _leg(server: str, options: tuple[str, ...]) -> list[str]:

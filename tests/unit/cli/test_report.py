@@ -237,6 +237,19 @@ def test_closed_stdout(capture: Path) -> None:
     assert done.stderr.startswith(b"giltrace: standard output is closed\nhint: ")
 
 
+def _all_of(master: int) -> bytes:
+    """What is written to a terminal until everyone has closed it."""
+    parts: list[bytes] = []
+    while True:
+        try:
+            part = os.read(master, 1 << 16)
+        except OSError:  # Linux says so that nobody has it open any more
+            part = b""
+        if not part:
+            return b"".join(parts)
+        parts.append(part)
+
+
 @pytest.mark.parametrize("no_color", ["", "1"])
 def test_terminal(capture: Path, no_color: str) -> None:
     """A terminal gets lines of its width, and colour unless NO_COLOR says otherwise."""
@@ -244,12 +257,16 @@ def test_terminal(capture: Path, no_color: str) -> None:
     termios.tcsetwinsize(terminal, (24, 50))
     environment = {**os.environ, "NO_COLOR": no_color, "TERM": "xterm"}
     environment.pop("COLUMNS", None)
-    # Small enough for the terminal's buffer, so nobody has to read meanwhile.
-    done = giltrace("report", capture, "--top", "1", stdout=terminal, env=environment)
-    os.close(terminal)
-    shown = os.read(master, 1 << 16).decode()
+    command = [sys.executable, "-m", "giltrace", "report", str(capture), "--top", "1"]
+    # A terminal holds a few kB, so somebody has to read meanwhile.
+    with subprocess.Popen(
+        command, stdout=terminal, stderr=subprocess.PIPE, env=environment
+    ) as process:
+        os.close(terminal)
+        shown = _all_of(master).decode()
+        _, said = process.communicate()
     os.close(master)
-    assert (done.returncode, done.stderr) == (0, b"")
+    assert (process.returncode, said) == (0, b"")
     assert ("\x1b" in shown) is not bool(no_color)
     plain = re.sub(r"\x1b\[[0-9;]*m", "", shown)
     paragraph = plain.partition("\r\n\r\n")[0]
