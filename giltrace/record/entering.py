@@ -132,8 +132,12 @@ def _look(pid: int) -> tuple[list[int], bool]:
 
 
 def _by_remote_exec(process: Running, session: Session, script: Path) -> None:
-    """Only a Python of the same version may do this, so the process's own program does."""
-    path = session.put(f"{script.stem}.remote.py", f"{_aside(script)}\n")
+    """Only a Python of the same version may do this, so the process's own program does.
+
+    The process opens the file when its main thread comes by, and would raise an exception there if
+    it were gone: so it stays for as long as the process does. What it says may be over by then.
+    """
+    path = session.keep(f"{process.pid}-remote.py", f"{_aside(script)}\n")
     code = f"import sys; sys.remote_exec({process.pid}, {str(path)!r})"
     try:
         done = subprocess.run(

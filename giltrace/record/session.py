@@ -122,6 +122,19 @@ class Session:
             file.write(text)
         return path
 
+    def keep(self, name: str, text: str) -> Path:
+        """Write a file, or write it anew, that stays when the session goes.
+
+        Args:
+            name: begins with a process id and a dash; it goes when that process has ended.
+            text: what is in it.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        # From here on it is in a folder of our own.
+        return self.put(f"{name}.new", text).rename(self.path.parent / name)
+
     def withdraw(self) -> None:
         """Let no further process join."""
         (self.path / OPTIONS).unlink(missing_ok=True)
@@ -258,7 +271,10 @@ def _sweep(root: Path) -> None:
         pids = [owner, *(path.name.split(".")[0] for path in folder.glob("*.arena"))]
         pids.append(str(recorder_of(folder) or owner))
         if not any(Path("/proc", pid).exists() for pid in pids):
-            shutil.rmtree(folder, ignore_errors=True)
+            if folder.is_dir():
+                shutil.rmtree(folder, ignore_errors=True)
+            else:
+                folder.unlink(missing_ok=True)
 
 
 def _no_room(where: Path, error: OSError) -> GiltraceError:

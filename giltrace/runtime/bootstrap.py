@@ -46,6 +46,9 @@ def attach(session: str) -> None:
         giltrace._core.TapError, Refused, OSError: as of `join`, or the process is being recorded.
     """
     if _core.state()["recording"]:
+        if _session == session:  # asked twice, in two ways
+            _name_visitor()
+            return
         if _session and options.is_alive(_recorder(_session)):
             raise _core.TapError("it is being recorded already")
         leave()  # the recorder was killed
@@ -53,10 +56,13 @@ def attach(session: str) -> None:
     _name_visitor()
 
 
-def detach() -> None:
-    """`leave`, from a thread that is not the program's."""
+def detach(session: str) -> bool:
+    """`leave`, from a thread that is not the program's; False if this is another's recording."""
+    if _session != session:
+        return False
     _name_visitor()
     leave()
+    return True
 
 
 def _name_visitor() -> None:

@@ -9,10 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 
 # As the interpreter has them from its start on.
 from _frozen_importlib import module_from_spec
 from _frozen_importlib_external import EXTENSION_SUFFIXES, spec_from_file_location
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def enter(session: str, root: str, version: str) -> None:
@@ -23,8 +28,35 @@ def enter(session: str, root: str, version: str) -> None:
         root: the folder that the recorder's own giltrace is in.
         version: of the recorder's giltrace; no other will do.
     """
-    if not os.path.isdir(session):
-        return
+    _alone(session, lambda: _enter(session, root, version))
+
+
+def leave(session: str) -> None:
+    """Stop recording this process into ``session`` and undo everything; leave word when done."""
+    _alone(session, lambda: _leave(session))
+
+
+def _alone(session: str, deed: Callable[[], None]) -> None:
+    """Do one thing at a time: who asks for something may do so in two ways, to be heard."""
+    path = os.path.join(session, f"{os.getpid()}.busy")
+    while True:
+        try:
+            os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            break
+        except FileExistsError:
+            time.sleep(0.01)
+        except OSError:
+            return  # the session is over
+    try:
+        deed()
+    finally:
+        try:
+            os.unlink(path)
+        except OSError:
+            pass
+
+
+def _enter(session: str, root: str, version: str) -> None:
     before = set(sys.modules)
     try:
         _import(root, version)
@@ -42,12 +74,10 @@ def enter(session: str, root: str, version: str) -> None:
         _forget(_ours() - before)
 
 
-def leave(session: str) -> None:
-    """Stop recording this process and undo everything; leave word when that is done."""
+def _leave(session: str) -> None:
     bootstrap = sys.modules.get("giltrace.runtime.bootstrap")
-    if bootstrap is None:
+    if bootstrap is None or not bootstrap.detach(session):
         return
-    bootstrap.detach()
     from giltrace import _core
 
     ours = _core.keep(None)

@@ -10,6 +10,7 @@ from tests.bench import (
     cycle,
     export,
     flight,
+    live,
     portable,
     program,
     reading,
@@ -30,6 +31,7 @@ BENCHES = {
     "export": export.run,
     "report": report.run,
     "tui": tui.run,
+    "live": live.run,
     "whatif": whatif.run,
 }
 

@@ -13,6 +13,7 @@ import pytest
 
 from giltrace.model import load
 from giltrace.model.invariants import check
+from tests.bench.live import watch
 from tests.support.attached import MAINS, UNTOUCHED, in_place, running
 from tests.support.python import environment
 from tests.support.recorder import command as record_command
@@ -141,6 +142,15 @@ def test_a_recording_under_way_is_joined(tmp_path: Path) -> None:
         assert recorder.returncode == 0
     trace = load(output)
     assert check(trace) == [] and trace.loss.ended
+
+
+@needs_tmux
+@pytest.mark.slow
+def test_very_many_events(tmp_path: Path) -> None:
+    """At 200,000 events a second nothing is lost, memory is bounded, and keys are answered."""
+    kept = watch(tmp_path, 200_000, 6)
+    assert kept.lost == 0 and kept.events > 200_000
+    assert kept.memory < 600 and len(kept.answers) >= 2
 
 
 def test_without_a_terminal() -> None:
