@@ -22,6 +22,8 @@ from giltrace.tui.terminal import _brightness
 from giltrace.tui.trace_source import TraceSource
 from giltrace.tui.widgets.findings import Findings
 from giltrace.tui.widgets.inspector import Inspector
+from giltrace.tui.widgets.overview import Overview
+from giltrace.tui.widgets.timeline import Timeline
 from tests.support import screen, stories
 from tests.support.hostile import NAMES
 from tests.support.recording import Recording, Spot
@@ -261,3 +263,19 @@ def test_the_theme_follows_the_terminal(
 def test_what_terminals_answer(said: bytes, bright: bool) -> None:
     """Two or four digits a colour, one or the other end; or nothing."""
     assert (_brightness(said) > 0.5) is bright
+
+
+def test_the_overview_is_clicked() -> None:
+    """A click in the two rows above moves the timeline there."""
+
+    async def click(pilot: Pilot[Any]) -> None:
+        await _settle(pilot)
+        await pilot.press("plus", "plus", "plus")
+        await pilot.click(Overview, offset=(98, 0))
+        await _settle(pilot)
+        timeline_ = pilot.app.screen.query_one(Timeline)
+        assert timeline_.view is not None
+        assert timeline_.view.viewport.end == timeline_.view.viewport.high
+
+    app = GiltraceApp(TraceSource(timeline(stories.convoy(20))), "x", theme="textual-dark")
+    screen.drive(app, click, (100, 30))

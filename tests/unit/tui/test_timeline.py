@@ -100,3 +100,37 @@ def _named(name: str) -> Recording:
     process.acquire(other, 5 * MS, 2)
     process.release(other, 9 * MS, Spot(name, 1, name), name=name)
     return made
+
+
+def test_dragging_pans() -> None:
+    """The time under the mouse goes along with it, and nothing is selected by that."""
+    app = TimelineApp(TraceSource(timeline(stories.convoy(40))))
+
+    async def drag(pilot: Pilot[Any]) -> None:
+        view = app.timeline.view
+        assert view is not None
+        app.timeline.view = view.zoomed(0.25)
+        await pilot.pause()
+        before = app.timeline.view.viewport
+        await pilot.mouse_down(Timeline, offset=(60, 4))
+        await pilot.hover(Timeline, offset=(40, 4))
+        await pilot.mouse_up(Timeline, offset=(40, 4))
+        after = app.timeline.view.viewport
+        assert after.span == before.span
+        cell = before.span // (80 - app.timeline._scene.gutter)  # type: ignore[union-attr]
+        assert abs(after.start - before.start - 20 * cell) <= cell
+
+    screen.drive(app, drag, SIZE)
+    assert app.selected == []
+
+
+def test_a_name_is_clicked() -> None:
+    """A click on the name of a lane goes to the lane."""
+    app = TimelineApp(TraceSource(timeline(stories.convoy(2))))
+
+    async def click(pilot: Pilot[Any]) -> None:
+        await pilot.click(Timeline, offset=(3, 7))
+        assert app.timeline.view is not None
+        assert app.timeline.view.lane == 2
+
+    screen.drive(app, click, SIZE)
