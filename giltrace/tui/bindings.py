@@ -26,6 +26,8 @@ class Key(NamedTuple):
 
 
 TIMELINE: Final[dict[str, tuple[Key, ...]]] = {
+    # First, so that there is room for it in the narrowest footer.
+    "Help": (Key("question_mark,f1", "help", "?", "these keys", "help"),),
     "Time": (
         Key("left,h", "step(-1)", "← h", "go an eighth of the screen back"),
         Key("right,l", "step(1)", "→ l", "go an eighth of the screen on"),
@@ -84,7 +86,6 @@ PANELS: Final[dict[str, tuple[Key, ...]]] = {
     ),
     "Other": (
         Key("c", "app.colours", "c", "colours or characters"),
-        Key("question_mark,f1", "help", "?", "these keys", "help"),
         Key("ctrl+p", "app.command_palette", "Ctrl+P", "commands by name, themes"),
         Key("q,ctrl+q", "app.quit", "q", "quit", "quit"),
     ),

@@ -19,7 +19,6 @@ from giltrace.tui.background import in_background
 from giltrace.tui.bindings import PANELS, THREADS, TIMELINE, bindings
 from giltrace.tui.heading import facts, warnings
 from giltrace.tui.palette import Palette
-from giltrace.tui.screens.help import HelpScreen
 from giltrace.tui.screens.timeline import TimelineScreen
 from giltrace.tui.trace_source import TraceSource
 from giltrace.tui.view.ruler import clock, step_ns
@@ -45,6 +44,7 @@ class RecordingScreen(TimelineScreen):
     """The timeline in the middle, the whole above it, panels below."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(PANELS)]
+    KEYS = (TIMELINE, PANELS, THREADS)
     CSS_PATH = "recording.tcss"
 
     @dataclass
@@ -187,10 +187,6 @@ class RecordingScreen(TimelineScreen):
         """All of the screen for the timeline, or not."""
         self.toggle_class("-without-panels")
         self.timeline.focus()
-
-    def action_help(self) -> None:
-        """All keys."""
-        self.app.push_screen(HelpScreen(TIMELINE, PANELS, THREADS))
 
     def paint_with(self, palette: Palette) -> None:
         """Use other colours."""

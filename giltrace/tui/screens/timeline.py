@@ -7,7 +7,8 @@ from typing import ClassVar
 from textual.binding import BindingType
 from textual.screen import Screen
 
-from giltrace.tui.bindings import TIMELINE, bindings
+from giltrace.tui.bindings import TIMELINE, Key, bindings
+from giltrace.tui.screens.help import HelpScreen
 from giltrace.tui.screens.search import SearchScreen
 from giltrace.tui.source import Hit, Jump
 from giltrace.tui.view.rows import Density, gil_lane
@@ -22,6 +23,8 @@ class TimelineScreen(Screen[None]):
     """Keys become steps of the timeline's view."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(TIMELINE)]
+    KEYS: ClassVar[tuple[dict[str, tuple[Key, ...]], ...]] = (TIMELINE,)
+    """The tables of keys that work here."""
 
     hit: Hit | None = None
 
@@ -140,6 +143,10 @@ class TimelineScreen(Screen[None]):
     def action_unmark(self) -> None:
         """No marks any more."""
         self.go(self.view.unmarked())
+
+    def action_help(self) -> None:
+        """All keys."""
+        self.app.push_screen(HelpScreen(*self.KEYS))
 
     # ------------------------------------------------------------ search
 
