@@ -41,7 +41,7 @@ m          mark a time; two marks tell the time between them
 ← →        earlier, later             (while paused)
 + -        closer, further            (while paused)
 ↑ ↓        another thread
-n  p       next wait, previous wait   (while paused)
+w  W       next wait, previous wait   (while paused)
 enter      what is under the cursor   (while paused)
 q          quit; the program goes on
 
@@ -75,14 +75,14 @@ class LiveApp(App[None]):
         Binding("space", "pause", "Pause"),
         Binding("s", "save", "Save"),
         Binding("m", "mark", "Mark"),
-        Binding("left", "pan(-1)", "Earlier", show=False),
-        Binding("right", "pan(1)", "Later", show=False),
+        Binding("left,h", "pan(-1)", "Earlier", show=False),
+        Binding("right,l", "pan(1)", "Later", show=False),
         Binding("plus,equals_sign", "zoom(1)", "Closer", show=False),
         Binding("minus", "zoom(-1)", "Further", show=False),
-        Binding("up", "lane(-1)", "Up", show=False),
-        Binding("down", "lane(1)", "Down", show=False),
-        Binding("n", "wait(False)", "Next wait", show=False),
-        Binding("p", "wait(True)", "Previous wait", show=False),
+        Binding("up,k", "lane(-1)", "Up", show=False),
+        Binding("down,j", "lane(1)", "Down", show=False),
+        Binding("w,n", "wait(False)", "Next wait", show=False),
+        Binding("W,p", "wait(True)", "Previous wait", show=False),
         Binding("enter", "select", "Select", show=False),
         Binding("question_mark", "help", "Keys"),
         Binding("q,ctrl+c", "quit", "Quit"),
