@@ -47,6 +47,7 @@ def _size(_context: click.Context, _parameter: click.Parameter, value: str) -> t
     "--size",
     default="120x36",
     callback=_size,
+    metavar="WIDTHxHEIGHT",
     show_default=True,
     help="Of that screen, in characters.",
 )

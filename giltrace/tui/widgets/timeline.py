@@ -48,6 +48,7 @@ class Timeline(Painted, can_focus=True):
         self.source = source
         self.density: Density | None = None
         self._first = 0
+        self._wanted = 0  # the lane that has to be visible
         self._scene: Scene | None = None
         self._drag: tuple[int, View] | None = None
         self.set_reactive(Timeline.view, View.of(source))
@@ -63,6 +64,11 @@ class Timeline(Painted, can_focus=True):
 
     def watch_view(self, before: View | None, view: View) -> None:
         """Tell everyone."""
+        selected = view.selected
+        if selected is not None and (before is None or before.selected != selected):
+            self._wanted = selected.lane
+        elif before is None or before.lane != view.lane:
+            self._wanted = view.lane
         self.refresh()
         self.post_message(self.Moved(view))
         if before is None or before.selected != view.selected:
@@ -87,7 +93,7 @@ class Timeline(Painted, can_focus=True):
             layout = Layout(lanes, groups, height, self.density)
         if lanes:
             self._first = min(self._first, len(lanes) - 1)
-            self._first = layout.reaching(self._first, self.view.lane)
+            self._first = layout.reaching(self._first, min(self._wanted, len(lanes) - 1))
         return Scene.of(size.width, size.height, layout, layout.placed(self._first))
 
     # ------------------------------------------------------------ the mouse

@@ -127,6 +127,15 @@ def test_a_thousand_threads_scroll() -> None:
     assert "1,000 threads" in rows[0]
 
 
+def test_what_is_selected_is_on_the_screen() -> None:
+    """Also if it is in a lane far below, and jumps are among all threads."""
+    lines = [f"t{i}: hold {i}-{i}.5ms" for i in range(1, 301)]
+    text = show(timeline(*lines, "late: wait 300.2-300.5ms hold 300.5-301ms"), (100, 30), "x")
+    rows = text.splitlines()
+    assert any(" late " in row and "waits for t300" in row for row in rows)
+    assert any(row.startswith("▌  GIL") for row in rows)
+
+
 @pytest.mark.parametrize("mono", [False, True])
 def test_hostile_names(mono: bool) -> None:
     """Threads, files, functions and calls of any name: shown literally, and no row breaks."""
