@@ -47,25 +47,25 @@ def attach(session: str) -> None:
     """
     if _core.state()["recording"]:
         if _session == session:  # asked twice, in two ways
-            _name_visitor()
+            name_visitor()
             return
         if _session and options.is_alive(_recorder(_session)):
             raise _core.TapError("it is being recorded already")
         leave()  # the recorder was killed
     join(session)
-    _name_visitor()
+    name_visitor()
 
 
 def detach(session: str) -> bool:
     """`leave`, from a thread that is not the program's; False if this is another's recording."""
     if _session != session:
         return False
-    _name_visitor()
+    name_visitor()
     leave()
     return True
 
 
-def _name_visitor() -> None:
+def name_visitor() -> None:
     """What brings us in and out holds the GIL, too, for a moment: say who that is."""
     me = threading.get_native_id()
     if me not in {thread.native_id for thread in threading.enumerate()}:

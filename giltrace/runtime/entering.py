@@ -38,6 +38,9 @@ def leave(session: str) -> None:
 
 def _alone(session: str, deed: Callable[[], None]) -> None:
     """Do one thing at a time: who asks for something may do so in two ways, to be heard."""
+    bootstrap = sys.modules.get("giltrace.runtime.bootstrap")
+    if bootstrap is not None and hasattr(bootstrap, "name_visitor"):
+        bootstrap.name_visitor()
     path = os.path.join(session, f"{os.getpid()}.busy")
     while True:
         try:

@@ -229,3 +229,36 @@ def test_somebody_elses_process(tmp_path: Path) -> None:
         )
         assert "belongs to another user (root)" in done.stdout
         assert f"sudo giltrace attach {target.pid}" in done.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can attach to somebody else's process")
+def test_root_records_another_users_process(tmp_path: Path) -> None:
+    """As with sudo: the process stays that user's, joins, and is left with nothing in it."""
+    code = "import sys; print('ready', flush=True); sys.stdin.readline()"
+    code += "; print('giltrace' in sys.modules)"
+    try:
+        process = subprocess.Popen(
+            [getattr(sys, "_base_executable", sys.executable), "-I", "-c", code],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            user=65534,
+            group=65534,
+            cwd="/",
+        )
+    except PermissionError:
+        pytest.skip("this Python cannot be run by another user")
+    output = tmp_path / "out.giltrace"
+    with process:
+        assert process.stdin is not None and process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            pytest.skip("this Python cannot be run by another user")
+        done = attach(process.pid, "-q", "-o", str(output), "--duration", "0.1")
+        assert ".arena" not in Path(f"/proc/{process.pid}/maps").read_text()
+        rest, _ = process.communicate("\n", timeout=60)
+    assert (process.returncode, rest) == (0, "False\n")
+    if done.returncode:  # its user cannot read this giltrace
+        assert "is not installed for the Python" in done.stderr
+    else:
+        assert [info.pid for info in read(output).processes] == [process.pid]
