@@ -8,16 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from giltrace.analysis.timeline.state import OF_KIND, State
 from giltrace.model.calls import kinds_of
 from giltrace.model.dense import gather, pieces, rising
 from giltrace.model.offgil import Stretches, kind_of, stretches
-from giltrace.model.tables import I4, I8, U1, Bool
+from giltrace.model.tables import I1, I4, I8, U1, Bool
 from giltrace.model.trace import Trace
+
+_Number = TypeVar("_Number", bound=np.integer[Any])
 
 _SCAN: Final = 1 << 12
 """How many steps are looked at first when one of a kind is wanted; then twice as many."""
@@ -142,6 +145,7 @@ def steps(trace: Trace) -> Steps:
     """The steps of all lanes."""
     holds = trace.holds
     found = stretches(holds, trace.waits, trace.breaks)
+    kinds = kinds_of(trace.calls)
     wait = gather(_wait_of_each_hold(trace), found.order)
     # Each hold makes a step, one for what follows it, and one for its wait if it had one.
     after = np.cumsum(2 + (wait >= 0), dtype=np.int32) - np.int32(1)
@@ -155,7 +159,7 @@ def steps(trace: Trace) -> Steps:
     last = -1
     for some in pieces(len(found.order)):
         hold, at = found.order[some], after[some]
-        start[at], state[at], ref[at] = holds.end[hold], _follows(trace, found, some), hold
+        start[at], state[at], ref[at] = holds.end[hold], _follows(trace, found, some, kinds), hold
         start[at - 1], state[at - 1], ref[at - 1] = holds.start[hold], _held(trace, hold), hold
         had = np.flatnonzero(wait[some] >= 0)
         before, its = at[had] - 2, wait[some][had]
@@ -202,12 +206,19 @@ def _held(trace: Trace, hold: I8) -> U1:
     return np.where((idle > 0) & (2 * idle >= ns), State.HELD_IDLE, State.HOLDING).astype(np.uint8)
 
 
-def _follows(trace: Trace, found: Stretches, some: slice) -> U1:
-    """uint8: the state after each of some holds, in the order of the stretches."""
+def _follows(trace: Trace, found: Stretches, some: slice, kinds: I1) -> U1:
+    """uint8: the state after each of some holds, in the order of the stretches.
+
+    Args:
+        trace: the trace.
+        found: its stretches.
+        some: which of them.
+        kinds: int8, the `OffKind` of each call.
+    """
     hold, end = found.order[some], found.end[some]
     holds = trace.holds
     kind = kind_of(
-        kinds_of(trace.calls)[holds.call[hold]],
+        kinds[holds.call[hold]],
         end - holds.end[hold],
         trace.running.off_cpu_ns[hold],
         holds.cause[hold],
@@ -245,10 +256,24 @@ def _with_waits_in_vain(trace: Trace, draft: _Draft) -> _Draft:
     return _Draft(
         keys,
         bounds,
-        np.insert(draft.start, at, ts),
-        np.insert(draft.state, at, np.where(is_start, State.WAITING, State.NONE)),
-        np.insert(draft.ref, at, np.where(is_start, which, -1)),
+        _inserted(draft.start, at, ts),
+        _inserted(draft.state, at, np.where(is_start, State.WAITING, State.NONE)),
+        _inserted(draft.ref, at, np.where(is_start, which, -1)),
     )
+
+
+def _inserted(
+    column: npt.NDArray[_Number], at: I8, values: npt.NDArray[Any]
+) -> npt.NDArray[_Number]:
+    """As `np.insert` with ascending places, of which there are few: by copying what is between."""
+    made = np.empty(len(column) + len(at), column.dtype)
+    done = 0
+    for number, (place, value) in enumerate(zip(at.tolist(), values.tolist(), strict=True)):
+        made[done + number : place + number] = column[done:place]
+        made[place + number] = value
+        done = place
+    made[done + len(at) :] = column[done:]
+    return made
 
 
 def _finished(trace: Trace, draft: _Draft) -> Steps:
