@@ -18,7 +18,6 @@ from giltrace.tui.live.app import LiveApp
 from giltrace.tui.live.pick import PickApp
 from giltrace.tui.palette import MONO
 from tests.support import screen
-from tests.support.hostile import NAMES
 from tests.support.recording import Recording, Spot
 
 MS = 1_000_000
@@ -133,11 +132,12 @@ def test_help_and_quit(tmp_path: Path) -> None:
     assert not look.app.is_running and look.app.failure is None
 
 
-@pytest.mark.parametrize("size", [(60, 20), (300, 80)])
-@pytest.mark.parametrize("name", ["[red]markup[/red]", "\x1b[31mred", "x" * 10_000, "日本"])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("[red]markup[/red]", (60, 20)), ("\x1b[31m日本", (60, 20)), ("x" * 10_000, (300, 80))],
+)
 def test_hostile_names(tmp_path: Path, name: str, size: tuple[int, int]) -> None:
     """Names are text, and lines stay within the screen, however small or large it is."""
-    assert name in NAMES or name
 
     async def steps(pilot: Pilot[Any]) -> None:
         text = await until(pilot, "cpu at app.py:7 in spin")
