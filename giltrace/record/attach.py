@@ -137,6 +137,7 @@ class _Visit(Recording):
         self._session = session
         self._left = False
         self._hooked: list[int] = []
+        self._refusals: dict[int, str] = {}
 
     def until(
         self, interrupted: Interrupted, over: Callable[[], tuple[int | None, int | None] | None]
@@ -164,13 +165,12 @@ class _Visit(Recording):
         self._left = True
         self._status.clear()
         leaving = [drain.pid for drain in self._collector.drains]
-        for pid in leaving:
-            self._bring(bring, pid)
+        asked = [pid for pid in leaving if self._bring(bring, pid)]
 
         def left() -> bool:
             self._guarded(self._collector.poll)
             self._hooked = [
-                pid for pid in leaving if _runs(pid) and not _has_left(self._session, pid)
+                pid for pid in asked if _runs(pid) and not _has_left(self._session, pid)
             ]
             return not self._hooked
 
@@ -179,17 +179,23 @@ class _Visit(Recording):
                 self._bring(nudge, pid)
             _within(_LEAVE_S, left)
 
-    def _bring(self, how: Callable[[Running, Session, Deed], None], pid: int) -> None:
+    def _bring(self, how: Callable[[Running, Session, Deed], None], pid: int) -> bool:
         try:
             how(examine(pid, recorded=True), self._session, "leave")
-        except GiltraceError:
-            pass  # it has ended, or will be named as one that could not be left
+        except GiltraceError as error:
+            if _runs(pid):
+                self._refusals[pid] = error.message
+            return False
+        return True
 
     def _notes(self, pid: int) -> list[str]:
         return [
             f"process {pid} is recorded no further, but has not yet taken the hooks out: "
             "it does when it next runs Python code"
             for pid in self._hooked
+        ] + [
+            f"process {pid} is recorded no further, but keeps the hooks: {reason}"
+            for pid, reason in self._refusals.items()
         ]
 
 
