@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
@@ -17,6 +18,7 @@ from giltrace.export import points
 from giltrace.export.chrome import ChromeExporter
 from giltrace.export.csv import CsvExporter
 from giltrace.export.perfetto import PerfettoExporter
+from giltrace.export.points import _tour
 from giltrace.model.builder import build
 from giltrace.model.invariants import check
 from giltrace.model.tables import Spans
@@ -242,3 +244,39 @@ def test_batches_are_invisible(trace: Trace, step: int) -> None:
             ]
         )
     assert outputs[0] == outputs[1]
+
+
+@st.composite
+def nested(draw: st.DrawFn) -> list[tuple[int, int]]:
+    """Spans that nest, by start and then the longest first; many begin or end at one time."""
+    spans: list[tuple[int, int]] = []
+
+    def fill(start: int, end: int, depth: int) -> None:
+        at = start
+        for _ in range(draw(st.integers(0, 3))):
+            first = draw(st.integers(at, end))
+            last = draw(st.integers(first, end))
+            spans.append((first, last))
+            if depth:
+                fill(first, last, depth - 1)
+            at = last
+
+    fill(0, 6, 2)
+    return sorted(spans, key=lambda span: (span[0], -span[1]))
+
+
+@given(nested())
+def test_functions_begin_and_end_as_brackets(spans: list[tuple[int, int]]) -> None:
+    """In the order of points each end belongs to the innermost open span, at its own time."""
+    start = np.array([first for first, _ in spans], np.int64)
+    end = np.array([last for _, last in spans], np.int64)
+    opened: list[int] = []
+    now = 0
+    for span, leaves in zip(*(column.tolist() for column in _tour(start, end)), strict=True):
+        assert now <= (now := spans[span][leaves])
+        if not leaves:
+            opened.append(span)
+            continue
+        inner = opened.pop()
+        assert spans[inner] == spans[span]
+    assert not opened

@@ -12,6 +12,7 @@ import pytest
 
 from giltrace.analysis.findings.finding import Kind
 from giltrace.analysis.findings.registry import find_all
+from giltrace.export import labels
 from giltrace.export.registry import create
 from giltrace.export.remarks import extras
 from giltrace.model.builder import build, load
@@ -392,3 +393,18 @@ def test_what_is_said_in_words(trace: Trace) -> None:
     [convoy] = [finding for finding in find_all(trace) if finding.kind is Kind.CONVOY]
     assert waits == convoy.waits
     assert trace.threads[convoy.hogs[0].thread].name in name
+
+
+@pytest.mark.repo
+@pytest.mark.parametrize("name", ["perfetto", "chrome"])
+def test_kinds_and_calls_of_a_real_capture(name: str) -> None:
+    """What threads did off the GIL is what the model says, in kind, call and time."""
+    trace = load(SAMPLE)
+    off = trace.off_gil
+    expected: Counter[tuple[str | None, str | None]] = Counter()
+    for kind, call, ns in zip(off.kind.tolist(), off.call.tolist(), off.ns.tolist(), strict=True):
+        label = trace.calls[call].label if kind != OffKind.SWITCH else ""
+        expected[labels.OFF_KINDS[kind] if kind else None, label or None] += ns
+    with open_trace(exported(trace, name)) as queries:
+        found = queries.rows("select kind, call, sum(dur) from gil_off group by 1, 2")
+    assert {(kind, call): ns for kind, call, ns in found} == dict(expected)
