@@ -192,7 +192,9 @@ def under_way() -> list[Followed]:
         GiltraceError: the folder they would be in is not this user's alone.
     """
     found = []
-    for folder in sorted(_root().iterdir(), key=lambda path: -_age(path)):
+    roots = [_root()] if os.geteuid() else [_root(), _root(for_others=True)]
+    folders = [folder for root in roots for folder in root.iterdir()]
+    for folder in sorted(folders, key=lambda path: -_age(path)):
         recorder = recorder_of(folder)
         try:
             capture = Path(guarded.read_text(folder / _CAPTURE).rstrip("\n"))
