@@ -53,6 +53,7 @@ class FlightRecorder(Window):
         self._reason = ""
         self._quiet_until_ns = 0
         self._asked = False
+        self._failed = 0
         self.captures: deque[Path] = deque()
         self.notes: list[str] = []
 
@@ -108,7 +109,10 @@ class FlightRecorder(Window):
                 self.save(CaptureWriter(file.stream, self._about(reason)), sources)
                 file.stream.close()
         except (GiltraceError, OSError) as error:
+            self._failed += 1
             self._say(f"{error} (a capture for {reason})")
+            failed = f"captures that could not be written: {self._failed}, the last because {error}"
+            self.notes = [note for note in self.notes if note == _FULL] + [failed]
             return
         self.captures.append(file.path)
         while len(self.captures) > self._flight.keep:

@@ -193,3 +193,4 @@ def test_a_capture_that_cannot_be_written(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, "done\n")
     assert "out-2.giltrace" in err
+    assert "captures that could not be written: 1" in err
