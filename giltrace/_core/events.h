@@ -9,7 +9,7 @@
 
 #include <stdint.h>
 
-#define GT_FORMAT 2
+#define GT_FORMAT 3
 
 typedef enum {
     GT_ACQUIRE = 1,      /* payload: tenure number */
@@ -22,6 +22,7 @@ typedef enum {
     GT_DETAIL = 8,       /* payload: file descriptor that the RELEASE before it is about; ts: 0 */
     GT_SPAN = 9,         /* payload: code | depth << 16; ts: when the function call began */
     GT_SPAN_END = 10,    /* payload: the same, right after its SPAN; ts: when it ended */
+    GT_PRIORITY = 11,    /* payload: the thread's priority from here on, 32 bits, signed */
 } gt_kind_t;
 
 /* The thread held the GIL already when recording began, or still when it ended. */
@@ -31,6 +32,9 @@ typedef enum {
 
 /* The release was made through PyEval_SaveThread(): by C code that lets go by itself. */
 #define GT_FLAG_CALL 4u
+
+/* On DROP_REQUEST: made before the switch interval was over, because of a priority. */
+#define GT_FLAG_EARLY 1u
 
 #define GT_LASTI_UNKNOWN 0xFFFFu
 #define GT_MAX_GILS 255 /* the gil field has 8 bits; the last value is spare */

@@ -38,6 +38,7 @@ typedef struct {
     uint32_t epoch;  /* of the recording that the writer belongs to */
     uint32_t tid;
     bool waiting;
+    int32_t level; /* the priority that was written last */
     unsigned made;    /* how far a new GIL has been made, see made_next() in tap.c */
     char *made_mutex; /* its gil->mutex */
 } gt_self_t;
@@ -48,7 +49,7 @@ extern _Thread_local gt_self_t gt_self __attribute__((tls_model("initial-exec"),
 void gt_record_acquire(const gt_arena_t *arena, gt_gil_t *gil, uint64_t ts, unsigned flags);
 void gt_record_release(const gt_arena_t *arena, gt_gil_t *gil, uint64_t ts, unsigned flags);
 void gt_record_wait(const gt_arena_t *arena, gt_gil_t *gil, const struct timespec *deadline);
-void gt_record_request(const gt_arena_t *arena, gt_gil_t *gil);
+void gt_record_request(const gt_arena_t *arena, gt_gil_t *gil, unsigned flags);
 
 /* Make sure that the calling thread has a place to write in the recording at hand. False: there
  * is none for it. Context: any, on the thread itself. */

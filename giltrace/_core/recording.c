@@ -35,6 +35,7 @@ static bool attach(const gt_arena_t *arena, uint64_t now_ns)
     if (gt_self.epoch != current) {
         gt_self.writer = (gt_writer_t){0};
         gt_self.waiting = false;
+        gt_self.level = 0;
         gt_self.cpu_ns = 0;
         gt_self.epoch = current;
     }
@@ -77,6 +78,16 @@ static inline void record_cpu(const gt_arena_t *arena, const gt_gil_t *gil, uint
              ((uint64_t)used.tv_sec * 1000000000 + (uint64_t)used.tv_nsec) & PAYLOAD_MASK);
 }
 
+/* Priorities are written by the thread itself, when it next waits for a GIL or takes it. */
+static inline void record_level(const gt_arena_t *arena, const gt_gil_t *gil, uint64_t ts)
+{
+    int32_t level = atomic_load_explicit(&gt_turn.level, memory_order_relaxed);
+    if (level == gt_self.level)
+        return;
+    gt_self.level = level;
+    push(arena, gil, ts, GT_PRIORITY, 0, (uint32_t)level);
+}
+
 void gt_record_acquire(const gt_arena_t *arena, gt_gil_t *gil, uint64_t ts, unsigned flags)
 {
     gt_gil_row_t *row = gil->row;
@@ -94,6 +105,7 @@ void gt_record_acquire(const gt_arena_t *arena, gt_gil_t *gil, uint64_t ts, unsi
         if (gt_self.cpu_ns == 0 && gil->main)
             gt_spans_thread();
         record_cpu(arena, gil, ts);
+        record_level(arena, gil, ts);
     }
     gt_self.waiting = false;
 }
@@ -163,14 +175,15 @@ void gt_record_wait(const gt_arena_t *arena, gt_gil_t *gil, const struct timespe
         record_interval(gil, ts, deadline);
     if (gt_writable(arena, ts) && !gt_self.waiting) {
         push(arena, gil, ts, GT_WAIT, 0, gil->tenure);
+        record_level(arena, gil, ts);
         gt_self.waiting = true;
     }
 }
 
-void gt_record_request(const gt_arena_t *arena, gt_gil_t *gil)
+void gt_record_request(const gt_arena_t *arena, gt_gil_t *gil, unsigned flags)
 {
     uint64_t ts = gt_clock_ns(&gil->clock);
     atomic_fetch_add_explicit(&gil->row->drop_requests, 1, memory_order_relaxed);
     if (gt_writable(arena, ts))
-        push(arena, gil, ts, GT_DROP_REQUEST, 0, gil->tenure);
+        push(arena, gil, ts, GT_DROP_REQUEST, flags, gil->tenure);
 }

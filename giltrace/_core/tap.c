@@ -177,7 +177,7 @@ static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
      * not changed hands during this round. Recording may have stopped meanwhile. */
     if (result == ETIMEDOUT && (arena = enter(gil)) != NULL) {
         if (gil->held && gil->switches == switches)
-            gt_record_request(arena, gil);
+            gt_record_request(arena, gil, early ? GT_FLAG_EARLY : 0);
         leave(gil);
     }
     return result;

@@ -37,6 +37,8 @@ class Kind(IntEnum):
     time. Payload: ``code:16 depth:16 zero:16``; the outermost function has depth 1."""
     SPAN_END = 10
     """The SPAN right before it ended. Same payload."""
+    PRIORITY = 11
+    """The thread's priority from here on. Payload: a signed number of 32 bits."""
 
 
 FLAG_SYNTHETIC: Final = 1
@@ -45,6 +47,8 @@ FLAG_AT_CHECK: Final = 2
 """On RELEASE: the instruction is a pure eval-breaker check point; no C call is in progress."""
 FLAG_CALL: Final = 4
 """On RELEASE: made through PyEval_SaveThread, so by C code that lets go by itself."""
+FLAG_EARLY: Final = 1
+"""On DROP_REQUEST: made before the switch interval was over, because of a priority."""
 
 EVENT_SIZE: Final = 16
 KIND_BITS: Final = 4
@@ -159,6 +163,12 @@ def schema() -> dict[str, Any]:
             "DETAIL": ["fd:32", "zero:16"],
             "SPAN": ["code:16", "depth:16", "zero:16"],
             "SPAN_END": ["code:16", "depth:16", "zero:16"],
+            "PRIORITY": ["priority:32", "zero:16"],
         },
-        "flags": {"SYNTHETIC": FLAG_SYNTHETIC, "AT_CHECK": FLAG_AT_CHECK, "CALL": FLAG_CALL},
+        "flags": {
+            "SYNTHETIC": FLAG_SYNTHETIC,
+            "AT_CHECK": FLAG_AT_CHECK,
+            "CALL": FLAG_CALL,
+            "EARLY": FLAG_EARLY,
+        },
     }

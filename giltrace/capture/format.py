@@ -33,7 +33,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"\x89GILTRC\n"
 VERSION: Final = 1
-MINOR: Final = 1
+MINOR: Final = 2
 FILE_HEADER: Final = struct.Struct("<8sHHI")
 
 SYNC: Final = b"TG"

@@ -10,7 +10,7 @@ import numpy as np
 
 from giltrace.capture.events import Kind
 from giltrace.capture.records import CodeInfo
-from giltrace.model import cpu, spans
+from giltrace.model import cpu, priorities, spans
 from giltrace.model.attached import fd_of_releases
 from giltrace.model.causes import causes
 from giltrace.model.dense import constant, gather, is_constant
@@ -29,6 +29,7 @@ from giltrace.model.tables import (
     DropRequests,
     FunctionSpans,
     Holds,
+    Priorities,
     Waits,
 )
 from giltrace.model.waiting import draft_requests, draft_waits, grants
@@ -59,6 +60,7 @@ class Extras:
 
     cpu: CpuReadings
     spans: FunctionSpans
+    priorities: Priorities
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ class Part:
     breaks: I8
     cpu: CpuReadings
     spans: FunctionSpans
+    priorities: Priorities
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,10 +136,13 @@ def assemble(
             waits.hold,
             waits.requests,
         ),
-        DropRequests(*_numbered(lanes, requests.lane, numbers), requests.ts, requests.hold),
+        DropRequests(
+            *_numbered(lanes, requests.lane, numbers), requests.ts, requests.hold, requests.early
+        ),
         breaks,
         cpu.renumbered(extras.cpu, numbers[0]),
         spans.renumbered(extras.spans, numbers[0]),
+        priorities.renumbered(extras.priorities, numbers[0]),
     )
 
 
@@ -154,6 +160,7 @@ def join(parts: Sequence[Part]) -> Part:
         np.concatenate([np.zeros(0, np.int64), *(part.breaks for part in moved)]),
         _joined(CpuReadings, [part.cpu for part in moved]),
         _joined(FunctionSpans, [part.spans for part in moved]),
+        _joined(Priorities, [part.priorities for part in moved]),
     )
 
 
@@ -211,6 +218,7 @@ def _moved(part: Part, offset: int) -> Part:
         part.breaks + offset,
         part.cpu,
         part.spans,
+        part.priorities,
     )
 
 
@@ -228,6 +236,8 @@ _TYPES = {
     "depth": np.int32,
     "requests": np.int32,
     "cause": np.int8,
+    "early": np.bool_,
+    "priority": np.int32,
 }
 
 

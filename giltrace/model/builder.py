@@ -28,6 +28,7 @@ from giltrace.model.lanes import Lanes, read_lanes
 from giltrace.model.mending import MAX_NS, Mended
 from giltrace.model.notes import capture_notes, process_notes
 from giltrace.model.places import PlaceTable, code_table
+from giltrace.model.priorities import priorities
 from giltrace.model.source import LaneIds, Source, read_source
 from giltrace.model.spans import function_spans
 from giltrace.model.stacks import StackTable
@@ -73,6 +74,7 @@ def build(capture: Capture) -> Trace:
         breaks=part.breaks,
         cpu=part.cpu,
         spans=part.spans,
+        priorities=part.priorities,
         descriptors=Descriptors(capture.descriptors, index),
         sources=tuple(capture.sources),
         samples=tuple(
@@ -108,7 +110,11 @@ class _Builder:
         mended = Mended()
         codes = code_table(self._capture.codes, number)
         src = read_source(self._capture.events.get(number, _NO_EVENTS), mended)
-        extras = Extras(cpu_readings(src, mended), function_spans(src, codes, self.places, mended))
+        extras = Extras(
+            cpu_readings(src, mended),
+            function_spans(src, codes, self.places, mended),
+            priorities(src, mended),
+        )
         lanes = read_lanes(src, mended)
         src = lanes.source
         lane, first, last = _lane_times(lanes)

@@ -111,6 +111,10 @@ class Source:
         flags >>= np.uint8(FLAGS_SHIFT)
         return code, lasti, flags, call
 
+    def flags(self, at: I4) -> U1:
+        """uint8: the flags of the events at these file positions."""
+        return (gather(self.data, at).view(np.uint8)[::8] >> np.uint8(FLAGS_SHIFT)).astype(np.uint8)
+
     def gil(self, at: I4) -> U1:
         """uint8: the GIL numbers of the events at these file positions."""
         gil = np.empty(len(at), np.uint8)

@@ -289,12 +289,14 @@ class DropRequests(Columns):
         thread: int32 [n], the waiter who made it.
         ts: int64 [n].
         hold: int64 [n], index of the hold it asks to end; -1 if that is not on record.
+        early: bool [n], it was made before the switch interval was over, because of a priority.
     """
 
     gil: I4
     thread: I4
     ts: I8
     hold: I8
+    early: Bool
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -356,6 +358,29 @@ class CpuReadings(Columns):
     thread: I4
     ts: I8
     cpu_ns: I8
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Priorities(Columns):
+    """Every change of a thread's priority, sorted by thread and then by time.
+
+    Before its first change a thread's priority is 0.
+
+    Attributes:
+        thread: int32 [n].
+        ts: int64 [n], from when on; ascending within a thread.
+        priority: int32 [n].
+    """
+
+    thread: I4
+    ts: I8
+    priority: I4
+
+    def at(self, thread: int, ts: int) -> int:
+        """The priority of a thread at a time."""
+        first, last = np.searchsorted(self.thread, [thread, thread + 1])
+        place = first + np.searchsorted(self.ts[first:last], ts, side="right")
+        return int(self.priority[place - 1]) if place > first else 0
 
 
 @dataclass(frozen=True, eq=False, slots=True)

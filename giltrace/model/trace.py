@@ -26,6 +26,7 @@ from giltrace.model.tables import (
     Holds,
     OffGil,
     Place,
+    Priorities,
     Process,
     Stacks,
     Thread,
@@ -51,6 +52,7 @@ class Trace:
         breaks: int64, ascending: holds after which events of their thread are missing.
         cpu: what the CPU clocks of the threads showed when.
         spans: which Python functions ran when, if that was recorded.
+        priorities: how urgent threads were from when on.
         descriptors: what file descriptors stood for.
         sources: text from the recorded source files.
         samples: what the kernel said; ``process`` is an index into ``processes``.
@@ -75,6 +77,7 @@ class Trace:
     breaks: I8
     cpu: CpuReadings
     spans: FunctionSpans
+    priorities: Priorities
     descriptors: Descriptors
     sources: tuple[SourceText, ...]
     samples: tuple[Sample, ...]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from giltrace.capture.events import Kind
+from giltrace.capture.events import FLAG_EARLY, Kind
 from giltrace.model.dense import gather, positions, segments
 from giltrace.model.drafts import Draft, Window
 from giltrace.model.lanes import Lanes
@@ -50,6 +50,7 @@ class DraftRequests:
     lane: LaneIds
     ts: I8
     hold: I8
+    early: Bool
 
 
 def grants(lanes: Lanes, draft: Draft, mended: Mended) -> Grants:
@@ -169,7 +170,8 @@ def draft_requests(lanes: Lanes, draft: Draft, granted: Grants, mended: Mended) 
     hold[named[~sound]] = -1
     mended.stray_requests += int(np.count_nonzero(hold < 0))
     order = np.lexsort((ts, gil)) if lanes.n_gils > 1 else np.argsort(ts, kind="stable")
-    return DraftRequests(lane[order], ts[order], hold[order])
+    early = lanes.source.flags(request)[order] & np.uint8(FLAG_EARLY) != 0
+    return DraftRequests(lane[order], ts[order], hold[order], early)
 
 
 def _named(draft: Draft, gil: I4, tenure: I8) -> I8:

@@ -18,7 +18,8 @@ PREDICTED: Final = 3
 """GILs for which remedies are played at most: each may take a second."""
 
 _PLAYABLE: Final = frozenset({
-    Kind.CONVOY, Kind.EQUALS, Kind.LONG_HOLD, Kind.HELD_IDLE, Kind.STARVATION, Kind.CONTENDED,
+    Kind.CONVOY, Kind.EQUALS, Kind.LONG_HOLD, Kind.HELD_IDLE, Kind.INVERSION, Kind.STARVATION,
+    Kind.CONTENDED,
 })  # fmt: skip
 """What other rules for the GIL could help against. Threads that wake each other up would have to
 be played with what they wait for, which is not known."""

@@ -114,6 +114,23 @@ def _held_idle(say: Phrases) -> Story:
     )
 
 
+def _inversion(say: Phrases) -> Story:
+    return Story(
+        title=f"Priority inversion: {say.victims} lost {say.lost} behind {say.hogs}, "
+        f"{_verb(say, 'which is', 'which are')} less urgent.",
+        happened=f"{say.victims} had to wait {say.often} for threads of lower priority: "
+        f"{say.long}.",
+        why=f"{say.hogs} held the GIL{say.where}. A holder is asked to let go at once by a more "
+        "urgent waiter, but lets go only between two steps of Python code; and who has waited for "
+        "very long is not interrupted for a switch interval.",
+        cost=sentences(f"{say.lost}.", _counted_elsewhere(say), say.others),
+        todo="If these are long calls into C code, let the GIL go there, or make them in another "
+        "process. If the recording has no policy in force, run the program under one: "
+        "giltrace run --policy manual.",
+        evidence=say.evidence,
+    )
+
+
 def _starvation(say: Phrases) -> Story:
     finding = say.finding
     beyond = share(finding.grounds.fitting_ns, finding.grounds.of_ns)
@@ -316,6 +333,7 @@ def _verb(say: Phrases, one: str, many: str) -> str:
 _TELLERS: Final[dict[Kind, Callable[[Phrases], Story]]] = {
     Kind.LONG_HOLD: _long_hold,
     Kind.HELD_IDLE: _held_idle,
+    Kind.INVERSION: _inversion,
     Kind.STARVATION: _starvation,
     Kind.CONVOY: _convoy,
     Kind.EQUALS: _equals,

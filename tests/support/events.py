@@ -17,6 +17,7 @@ KINDS = {
     8: "detail",
     9: "span",
     10: "span_end",
+    11: "priority",
 }
 
 

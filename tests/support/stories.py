@@ -93,6 +93,16 @@ def starvation() -> str:
     return "\n".join(lines)
 
 
+INVERSION: Final = """
+    low: event@0 kind=11 payload=4294967295 hold 0-8ms at c.py:1 in crunch check
+    io:  wait 1-8ms request@1.01ms hold 8-8.1ms at s.py:4 in read
+    low: wait 8.02-8.1ms hold 8.1-16ms at c.py:1 in crunch check
+    io:  wait 9-16ms request@9.01ms hold 16-16.1ms at s.py:4 in read
+    low: wait 16.02-16.1ms hold 16.1-24ms at c.py:1 in crunch
+"""
+"""An urgent thread waits for one of priority -1 that does not let go."""
+
+
 def ping_pong(times: int = 200) -> str:
     """Two threads that wake each other up through a queue."""
     call = "call=_queue.SimpleQueue.get"

@@ -15,6 +15,8 @@ class Kind(Enum):
     """C code keeps the GIL long after it was asked for."""
     HELD_IDLE = "held idle"
     """The GIL is held by a thread that does not run."""
+    INVERSION = "priority inversion"
+    """An urgent thread waits for a less urgent one."""
     STARVATION = "starvation"
     """A thread waits far longer than its turn should take."""
     CONVOY = "convoy"

@@ -12,6 +12,7 @@ from giltrace.analysis.findings import (
     convoy,
     equals,
     held_idle,
+    inversion,
     long_hold,
     needless,
     ping_pong,
@@ -31,6 +32,7 @@ FINDERS: Final[tuple[Finder, ...]] = (
     # A cause that makes waits long by itself comes before the patterns that it would blur.
     long_hold.find,
     held_idle.find,
+    inversion.find,
     starvation.find,
     convoy.find,
     equals.find,

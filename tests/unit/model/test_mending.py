@@ -230,7 +230,7 @@ def test_the_process_counts_losses_too() -> None:
 
 def test_events_of_unknown_kinds() -> None:
     """What a later version wrote is left out and counted."""
-    trace = timeline("a: event@1ms kind=0 hold 2-3ms event@4ms kind=15 event@5ms kind=11 payload=3")
+    trace = timeline("a: event@1ms kind=0 hold 2-3ms event@4ms kind=15 event@5ms kind=12 payload=3")
     assert spans(trace) == [(0, 2 * MS, 3 * MS)]
     assert notes(trace) == ["3 events of unknown kind left out (a newer giltrace wrote them)."]
 

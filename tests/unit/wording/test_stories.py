@@ -125,7 +125,7 @@ def test_every_kind_has_its_words() -> None:
     for text in (
         stories.convoy(), stories.LONG_HOLD, stories.TURNS, stories.HEALTHY, stories.ping_pong(),
         stories.starvation(), stories.HELD_IDLE, stories.needless(),
-        stories.TWO_PROCESSES,
+        stories.TWO_PROCESSES, stories.INVERSION,
     ):  # fmt: skip
         results = Results(timeline(text))
         for finding in results.findings:

@@ -149,6 +149,18 @@ def test_a_gil_that_is_held_idle() -> None:
     assert (finding.hogs[0].not_running_ns, finding.hogs[0].hold_ns) == (3 * MS, 4 * MS)
 
 
+def test_an_urgent_thread_behind_a_less_urgent_one() -> None:
+    """Waits on holds of lower priority are inversions; among equals they are no such thing."""
+    finding = only(timeline(stories.INVERSION))
+    assert (finding.kind, finding.lost_ns) == (Kind.INVERSION, 14 * MS)
+    assert [victim.waits for victim in finding.victims] == [2]
+    assert finding.grounds.fitting_ns == 14 * MS
+    equal = stories.INVERSION.replace("payload=4294967295", "payload=0")
+    assert Kind.INVERSION not in kinds(timeline(equal))
+    urgent = stories.INVERSION.replace("payload=4294967295", "payload=1")
+    assert Kind.INVERSION not in kinds(timeline(urgent))
+
+
 def test_starvation_is_a_wait_of_many_rounds() -> None:
     """Others take turns, short ones, again and again; one thread waits through all of them."""
     lines = ["io: wait 1-62ms request@6ms hold 62-63ms at s.py:4 in read"]
