@@ -133,7 +133,7 @@ def _descriptions(trace: Trace, lanes: Lanes) -> Iterator[str]:
             yield from _named("thread", where, labels.thread_id_label(lane.thread), lane.index)
     for index in np.unique(trace.spans.thread).tolist():
         thread = trace.threads[index]
-        name = f"{labels.thread_id_label(thread)}: {labels.FUNCTIONS_TRACK}"
+        name = labels.functions_label(thread)
         yield from _named("thread", _functions_id(trace, thread), name, 2 * index + 1)
 
 

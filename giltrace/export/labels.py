@@ -60,6 +60,11 @@ def function_label(place: Place) -> str:
     return printable(place.qualname or str(place), _LONG)
 
 
+def functions_label(thread: Thread) -> str:
+    """What the track of a thread's functions is called; viewers put it anywhere near its thread."""
+    return f"{thread_label(thread)}: {FUNCTIONS_TRACK}"
+
+
 def call_label(call: Call) -> str:
     """``socket.recv``; ``""`` for the unknown call."""
     return printable(call.label)

@@ -104,7 +104,7 @@ class Layout:
             yield TrackDescriptor(
                 uuid=uuid,
                 parent_uuid=self._parent(thread),
-                name=self._of(thread, labels.FUNCTIONS_TRACK),
+                name=labels.functions_label(thread),
                 description="Calls of Python functions.",
                 sibling_order_rank=_FUNCTIONS_RANK,
             )
@@ -220,9 +220,3 @@ class Layout:
         """The track of a thread, or that of its process if its id belongs to an earlier one."""
         pid = self._trace.processes[thread.process].pid
         return self._threads.get(thread.index, self._processes[pid])
-
-    def _of(self, thread: Thread, name: str) -> str:
-        """A name for a track of a thread, which says whose it is where its parent does not."""
-        if thread.index in self._threads:
-            return name
-        return f"{labels.thread_id_label(thread)}: {name}"

@@ -255,7 +255,7 @@ def test_function_spans_nest_on_a_track_of_their_own() -> None:
             "A: span 4-9ms depth=2 at a.py:7 in again span 0-9ms at a.py:1 in outer",
         )
     )
-    track = "A [100/100] > functions"
+    track = "A [100/100] > A: functions"
     found = [s for s in file.slices() if file.track_name(s.track) == track]
     assert sorted((s.depth, s.name, s.start, s.end, s.args) for s in found) == [
         (0, "outer", 0, 9_000_000, {"where": "a.py:1 in outer"}),
