@@ -32,7 +32,8 @@ def theme_named(name: str, *, asking: bool) -> str:
     if name in {"auto", "terminal"}:
         light = is_light(asking=asking)
         if name == "terminal":
-            return "ansi-light" if light else "ansi-dark"
+            own = "ansi-light" if light else "ansi-dark"
+            return own if own in BUILTIN_THEMES else "textual-ansi"  # one for both, in 8.2.0
         return _OWN["light" if light else "dark"]
     if name in _OWN:
         return _OWN[name]
