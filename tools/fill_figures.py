@@ -229,11 +229,14 @@ def _capture(stem: str) -> str:
     if server:
         return f"the server `{server}`, alone"
     server, _, load = stem.rpartition("-1-")
-    return f"the server `{server}` beside one thread that does `{load}`"
+    load, _, policy = load.partition("-")
+    under = f", under the policy `{policy}`" if policy else ""
+    return f"the server `{server}` beside one thread that does `{load}`{under}"
 
 
 _DOCUMENTS = {
     "captures": "what the clients of these captures measured",
+    "priorities": "one server under other policies than CPython's",
     "talk": "the talk's five servers with the talk's numbers, on several interpreters",
     "sweep": "one server with switch intervals from long to short",
     "loads": "more threads, and the controls: processes, and threads that hold no GIL",

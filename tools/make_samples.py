@@ -61,6 +61,9 @@ def commands(pythons: Sequence[str], *, quick: bool) -> Iterator[tuple[str, list
     chosen = [word for python in pythons for word in ("--python", python)]
     # Without a pause of the client's: a wait behind its back would count, and cost it nothing.
     yield "captures", [*SERVERS, *requests(200), "--sleep-ms", "0", "--record", "."]
+    # ... and one of them under other policies, to set beside that.
+    policies = ("--load", "1", "--policy", "manual", "--policy", "auto")
+    yield "priorities", ["blocking", *requests(200), "--sleep-ms", "0", *policies, "--record", "."]
     yield "talk", ["--full", *requests(10_000), *chosen, "--plot", "talk.svg"]
     yield (
         "sweep",

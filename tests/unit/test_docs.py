@@ -14,6 +14,7 @@ import pytest
 
 from giltrace.cli.main import COMMANDS, cli
 from giltrace.model import load
+from giltrace.report.diff import render as render_diff
 from giltrace.report.terminal import render
 
 pytestmark = pytest.mark.repo
@@ -127,11 +128,16 @@ def test_examples_are_valid() -> None:
 def test_readme_shows_what_report_prints() -> None:
     """The report in the README is how that of the sample begins."""
     readme = (ROOT / "README.md").read_text()
-    (shown,) = (fence[3] for fence in FENCE.finditer(readme) if fence[2] == "text")
+    shown, gained = (fence[3] for fence in FENCE.finditer(readme) if fence[2] == "text")
     assert "`giltrace report sample_runs/blocking-1-spin.giltrace`" in readme
     printed = render(load(ROOT / "sample_runs" / "blocking-1-spin.giltrace"))
     assert printed.startswith(shown)
     assert printed[len(shown) :].startswith("\nThreads\n")
+    command = "diff sample_runs/blocking-1-spin.giltrace sample_runs/blocking-1-spin-auto.giltrace"
+    assert command in " ".join(readme.split())
+    names = ("blocking-1-spin.giltrace", "blocking-1-spin-auto.giltrace")
+    before, after = (load(ROOT / "sample_runs" / name) for name in names)
+    assert gained in render_diff(before, after)
 
 
 def test_make_targets_exist() -> None:
