@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -236,3 +237,34 @@ print([os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in pids])
     assert (done.returncode, done.stdout) == (0, f"{list(range(12))}\n")
     assert "Traceback" not in done.stderr
     assert acquires(read(output)) > 0
+
+
+def test_words_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
+    """Nobody reads what the recorder says: the target's result and the capture are as ever."""
+    output = tmp_path / "out.giltrace"
+    program = script(tmp_path, CYCLES + "cycles(1000)\nstep('first')\nsys.exit(7)\n")
+    with started(command(output, program, options=())) as process:
+        said(process, "first")
+        assert process.stderr is not None
+        process.stderr.close()
+        go_on(process)
+        assert process.wait(60) == 7
+    capture = read(output)
+    assert capture.end is not None and capture.end.exit_code == 7
+    assert cycles_in(capture) == 1000
+
+
+def test_a_report_into_a_pipe_that_is_closed(tmp_path: Path) -> None:
+    """As other tools do it: no traceback, and an end by SIGPIPE or a code other than 0."""
+    output = tmp_path / "out.giltrace"
+    record(output, script(tmp_path, CYCLES + "cycles(1000)\n"))
+    words = [sys.executable, "-m", "giltrace", "report", "--json", str(output)]
+    with subprocess.Popen(
+        words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment()
+    ) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        err = process.stderr.read()
+        code = process.wait(60)
+    assert code != 0
+    assert "Traceback" not in err and "Exception ignored" not in err
