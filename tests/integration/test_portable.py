@@ -143,11 +143,9 @@ def test_a_spinner_and_a_sleeper(tmp_path: Path, python: str, work: str) -> None
     ended_well(done)
     trace = done.trace
     only_what_can_be_seen(trace)
-    start = min(thread.start_ns for thread in trace.threads if thread.name == work)
-    end = max(thread.end_ns for thread in trace.threads if thread.name == "sleeper")
     # On a machine that is busy with other things it is not running all of the time.
     assert held_ns(trace, work) > 0.7 * int(done.out)
-    assert held_ns(trace, "sleeper") < 0.3 * (end - start)
+    assert held_ns(trace, "sleeper") < held_ns(trace, work)
     lines = SPINNER.splitlines()
     sleep = lines.index("        time.sleep(0.005)") + 1
     assert ("program.py", "sleeper", sleep, "time.sleep") in releases(trace, "sleeper")
@@ -253,7 +251,7 @@ def test_what_is_not_seen_is_said(tmp_path: Path, python: str) -> None:
     def stranger(): time.sleep(9)
     _thread.start_new_thread(stranger, ())
     threading.setprofile(other)
-    deadline = time.monotonic() + 2
+    deadline = time.monotonic() + 4
     while time.monotonic() < deadline:
         len("")
     sys.setprofile(other)
