@@ -107,7 +107,7 @@ def test_a_wait_names_its_holder_and_line(terminal: Terminal) -> None:
     terminal.wait_for("Convoy: MainThread lost 3.8 s", "What happened")
     terminal.press("Escape")
     terminal.press("?")
-    terminal.wait_for("select the next wait")
+    terminal.wait_for("zoom in around the cursor")
     terminal.press("q")
     terminal.press("q")
     terminal.wait_for("exit code 0")
