@@ -153,7 +153,8 @@ def test_commands_that_make_the_samples_are_valid(quick: bool) -> None:
     command = cli.get_command(click.Context(cli), "bench")
     assert command is not None
     made = dict(make_samples.commands(["python3.11", "/x/pypy3"], quick=quick))
-    assert {"captures", "talk", "sweep", "loads", "pypy-fib", "ccbench"} == set(made)
+    wanted = {"captures", "talk", "sweep", "loads", "priorities", "pypy-fib", "ccbench"}
+    assert wanted == set(made)
     for words in made.values():
         command.make_parser(click.Context(command)).parse_args(list(words))
 

@@ -83,7 +83,7 @@ def test_chrome(trace: Trace) -> None:
     ChromeExporter().write(trace, out)
     names = [
         event["args"]["name"]
-        for event in json.loads(out.getvalue())["traceEvents"]
+        for event in json.loads(out.getvalue())
         if event.get("name") == "process_name"
     ]
     assert names == ["GIL (pid 100, inferred)", "python (inferred)"]
