@@ -12,15 +12,16 @@ from pathlib import Path
 from tests.bench.reading import write_synthetic
 
 _MEASURE = """
-import json, os, resource, sys, time
+import json, os, sys, time
 start = time.perf_counter()
 from giltrace import load
+from tests.support.memory import peak_bytes
 from giltrace.export.registry import create
 trace = load(sys.argv[1])
 with open(sys.argv[3], "wb") as out:
     create(sys.argv[2]).write(trace, out)
 print(json.dumps([time.perf_counter() - start, os.path.getsize(sys.argv[3]),
-                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+                  peak_bytes() / 2**20]))
 """
 _AIMS = {
     ("perfetto", 1): ("< 3 s", "", "< 5 MB"),

@@ -18,8 +18,9 @@ from tests.support.synthetic import synthetic
 
 _FRAME = 16_000
 _MEASURE = """
-import json, resource, sys, time
+import json, sys, time
 from giltrace import load
+from tests.support.memory import peak_bytes
 from giltrace.analysis.blame import table
 from giltrace.analysis.summary import summarise
 start = time.perf_counter()
@@ -28,7 +29,7 @@ read = time.perf_counter()
 summarise(trace)
 table(trace)
 print(json.dumps([read - start, time.perf_counter() - read,
-                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+                  peak_bytes() / 2**20]))
 """
 
 

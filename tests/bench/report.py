@@ -13,8 +13,9 @@ from pathlib import Path
 from tests.bench.reading import write_synthetic
 
 _MEASURE = """
-import json, os, resource, sys, time
+import json, os, sys, time
 from giltrace import load
+from tests.support.memory import peak_bytes
 capture, kind, output = sys.argv[1:]
 start = time.perf_counter()
 trace = load(capture)
@@ -26,7 +27,7 @@ text = render(trace)
 with open(output, "w", encoding="utf-8") as file:
     file.write(text)
 print(json.dumps([time.perf_counter() - start,
-                  resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+                  peak_bytes() / 2**20]))
 """
 _AIMS = {"page": ("< 10 s", "< 5 MB"), "terminal": ("", "")}
 

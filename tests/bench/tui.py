@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.bench.reading import write_synthetic
 
 _MEASURE = """
-import asyncio, json, random, re, statistics, sys, time
-from pathlib import Path
+import asyncio, json, random, statistics, sys, time
+from tests.support.memory import peak_bytes
 from giltrace import load
 from giltrace.tui.app import GiltraceApp
 from giltrace.tui.trace_source import TraceSource
@@ -50,9 +50,7 @@ async def story(pilot):
     app.exit()
 
 app.run(headless=True, size=(200, 50), auto_pilot=story)
-# What getrusage tells begins with the memory of the process that started this one.
-status = Path("/proc/self/status").read_text()
-found["memory"] = int(re.search(r"VmHWM:\\s+(\\d+)", status)[1]) / 1024
+found["memory"] = peak_bytes() / 2**20
 print(json.dumps(found))
 """
 

@@ -26,6 +26,8 @@ MODES = ("record", "start and stop")
 SLACK_S = 120.0
 GROWTH_BYTES = 8 << 20
 SAMPLE_S = 0.25
+# The first quarter of a round, which has to be so long for a judgement, fills caches.
+WARM_S = 5.0
 
 
 class StressError(Exception):
@@ -57,7 +59,7 @@ class Round:
         take in the last quarter lies above the most that they took in the second.
         """
         quarter = len(self.rss) // 4
-        if quarter < 4:
+        if quarter * SAMPLE_S < WARM_S:
             return 0, 0
         before, after = self.rss[quarter : 2 * quarter], self.rss[-quarter:]
         recorder, target = (min(r[i] for r in after) - max(r[i] for r in before) for i in (0, 1))
