@@ -27,7 +27,7 @@ def run(policy: Name | None, rules: tuple[str, ...], target: Sequence[str]) -> i
 
     \b
         giltrace run server.py --port 8000
-        giltrace run --priority 'worker-*=-1' gunicorn app:app
+        giltrace run --priority batch=-1 gunicorn app:app
 
     It becomes this process, and nothing is recorded. Python processes that it starts follow the
     same policy. Where an interpreter's GIL cannot be tapped it says so on stderr and goes on as
