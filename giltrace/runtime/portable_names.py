@@ -85,15 +85,17 @@ def name_of(function: Any) -> str:
     try:
         name = function.__name__
         owner = getattr(function, "__self__", None)
-        if owner is None or isinstance(owner, ModuleType):
+        # By its type: what an object says of its class may be code of the target.
+        if owner is None or issubclass(type(owner), ModuleType):
             module = function.__module__
             return f"{module}.{name}" if isinstance(module, str) else str(name)
-        kind = owner if isinstance(owner, type) else type(owner)
+        kind = owner if issubclass(type(owner), type) else type(owner)
         for base in kind.__mro__:
             if name in base.__dict__ and _is(function, base.__dict__[name]):
                 return f"{base.__module__}.{base.__qualname__}.{name}"
         return f"{kind.__module__}.{kind.__qualname__}.{name}"
-    except Exception:
+    except (AttributeError, KeyError, TypeError):
+        # No others: a signal handler of the target may run in here, and what it raises is not ours.
         return ""
 
 
