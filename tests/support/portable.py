@@ -77,10 +77,11 @@ def record(
                 command, stdout=out, stderr=err, env=session.environment(base), cwd=folder
             ) as process,
         ):
-            while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-                time.sleep(collector.poll())
-            collector.poll()  # before the kernel forgets about it
-            collector.finish(process.wait(), None, "")
+            try:
+                _follow(collector, process)
+            except BaseException:  # out of time, for one: nothing is to wait for it any more
+                process.kill()
+                raise
         left = sorted({path.name for path in session.path.iterdir()} - {"options"})
     return Recorded(
         process.returncode,
@@ -90,3 +91,11 @@ def record(
         collector.refusals,
         left,
     )
+
+
+def _follow(collector: Collector, process: subprocess.Popen[bytes]) -> None:
+    """Take what there is until the process has ended."""
+    while not os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+        time.sleep(collector.poll())
+    collector.poll()  # before the kernel forgets about it
+    collector.finish(process.wait(), None, "")
