@@ -268,6 +268,8 @@ def test_what_is_not_seen_is_said(tmp_path: Path, python: str) -> None:
 @interpreters
 def test_signal_handlers_that_raise(tmp_path: Path, python: str) -> None:
     """What a handler raises reaches the program, wherever it strikes; others are recorded."""
+    if python == PYPY:
+        pytest.skip("PyPy has been seen to lose it inside a profile function: see the README")
     code = (
         """
 import signal
