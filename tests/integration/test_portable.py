@@ -323,7 +323,9 @@ def test_stacks(tmp_path: Path, python: str) -> None:
 def test_leaving_gives_everything_back(tmp_path: Path, python: str) -> None:
     """After `leave` no profile function of ours is in any slot, and one can join again."""
     if python == PYPY:
-        pytest.skip("on PyPy a thread may keep the profile function until its next call")
+        pytest.skip(
+            "fails now and then on PyPy, where a thread kept our profile function; not explained yet"
+        )
     (tmp_path / "options").write_text(f"recorder {os.getpid()}\n")
     code = f"""
     import sys, threading
