@@ -324,7 +324,7 @@ def test_leaving_gives_everything_back(tmp_path: Path, python: str) -> None:
     """After `leave` no profile function of ours is in any slot, and one can join again."""
     if python == PYPY:
         pytest.skip(
-            "fails now and then on PyPy, where a thread kept our profile function; not explained yet"
+            "fails now and then on PyPy: a thread kept our profile function; not explained yet"
         )
     (tmp_path / "options").write_text(f"recorder {os.getpid()}\n")
     code = f"""
