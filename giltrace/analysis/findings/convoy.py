@@ -12,6 +12,7 @@ from giltrace.analysis.findings.cycles import cycle
 from giltrace.analysis.findings.finding import Kind
 from giltrace.analysis.findings.limits import FEW, RARE
 from giltrace.analysis.findings.scene import LEAST_NS, Scene
+from giltrace.model.calls import OffKind, kinds_of
 from giltrace.model.dense import distinct
 from giltrace.model.tables import I8, Bool
 
@@ -32,11 +33,25 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     acquires = int(scene.acquires[threads].sum())
     often = len(rows) >= OFTEN * acquires or lost >= RARE * scene.wall_ns
     pattern = len(rows) >= MANY or lost >= PART * int(scene.wait_ns.sum())
-    if len(rows) < FEW or not often or not pattern:
+    if len(rows) < FEW or not often or not pattern or _coordinates(scene, rows, lost):
         return
     parts = scene.long_parts
     fitting = int(scene.overlaps.on(*parts, rows).sum())
     yield assemble(scene, Kind.CONVOY, rows, free, fitting_ns=fitting, parts=parts, cycles=cycle)
+
+
+def _coordinates(scene: Scene, rows: I8, lost: int) -> bool:
+    """The stalls are those of a thread that hands out work to a pool and collects the results.
+
+    Most of them follow a wait for a lock, which the pool lets go of, and its threads lose more to
+    each other than they make that thread lose: it waits as long as one of them, without computing.
+    """
+    locks = kinds_of(scene.trace.calls)[scene.call[scene.before[rows]]] == OffKind.LOCK
+    if 2 * int(scene.wait_ns[rows[locks]].sum()) < lost:
+        return False
+    hogs = distinct(scene.holder[scene.overlaps.laid(*scene.long_parts, rows) > 0])
+    theirs = scene.behind_long[np.isin(scene.waiter[scene.behind_long], hogs)]
+    return int(scene.wait_ns[theirs].sum()) > lost
 
 
 def stalls(scene: Scene, free: Bool) -> I8:

@@ -1,7 +1,8 @@
 """How threads stand to each other: who waits for whom, and is that mutual?
 
 A convoy is one-sided: the victim waits for the hog again and again, the hog hardly ever for the
-victim. Among equals everyone waits for everyone else about as long.
+victim. Among equals everyone waits for everyone else about as long. Over a short time that need not
+be so of each two of them; but each makes the others wait about as long as it waits itself.
 """
 
 from __future__ import annotations
@@ -27,8 +28,9 @@ class Standing:
     """What a thread is to those it waits for.
 
     Attributes:
-        behind: bool [threads], most of its long waits are for threads that do not wait for it.
-        among: bool [threads], most of them are for threads that do.
+        behind: bool [threads], most of its long waits are for threads that do not wait for it, and
+            it does not make others wait.
+        among: bool [threads], it has long waits and is not behind.
     """
 
     behind: Bool
@@ -49,9 +51,10 @@ def standing(scene: Scene) -> Standing:
     at = np.minimum(np.searchsorted(pairs, reverse), max(0, len(pairs) - 1))
     back = np.where(pairs[at] == reverse, ns[at], 0) if len(pairs) else ns
     one_sided = ns >= ONE_SIDED * back
-    behind = sums(waiter[one_sided], ns[one_sided], count)
-    among = sums(waiter[~one_sided], ns[~one_sided], count)
-    return Standing(behind=(behind > 0) & (behind >= among), among=among > behind)
+    waited, caused = sums(waiter, ns, count), sums(holder, ns, count)
+    behind = 2 * sums(waiter[one_sided], ns[one_sided], count) >= waited
+    behind &= (waited > 0) & (waited >= ONE_SIDED * caused)
+    return Standing(behind=behind, among=(waited > 0) & ~behind)
 
 
 def _by_pair(scene: Scene, count: int) -> tuple[I8, I8]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from giltrace.analysis.calls import Source
 from giltrace.analysis.findings.finding import Finding, Hog, HogPlace, Kind, LetGo, Victim
 from giltrace.analysis.findings.registry import find_all
@@ -149,6 +151,25 @@ def test_a_gil_that_is_held_idle() -> None:
     assert (finding.hogs[0].not_running_ns, finding.hogs[0].hold_ns) == (3 * MS, 4 * MS)
 
 
+@pytest.mark.parametrize(
+    ("ends_ms", "ran_ms", "kind"),
+    [(6, 2, Kind.CONVOY), (6, 0, Kind.HELD_IDLE), (10, 4, Kind.HELD_IDLE)],
+    ids=["a switch interval", "blocked for one", "longer"],
+)
+def test_a_hog_that_runs_half_of_the_time(ends_ms: int, ran_ms: int, kind: Kind) -> None:
+    """On a busy machine it still is a convoy, as long as the switch interval made the waits."""
+    lines = []
+    for i in range(6):
+        t, cpu = 30 * i, i * ran_ms
+        end = t + ends_ms
+        lines += [
+            f"hog: hold {t}-{end}ms at c.py:1 in spin check cpu={cpu}-{cpu + ran_ms}ms",
+            f"io:  wait {t + 1}-{end}ms request@{t + 6}ms",
+            f"io:  hold {end}-{end + 1}ms at s.py:4 in read call=_socket.socket.recv",
+        ]
+    assert kinds(timeline(*lines))[0] is kind
+
+
 def test_an_urgent_thread_behind_a_less_urgent_one() -> None:
     """Waits on holds of lower priority are inversions; among equals they are no such thing."""
     finding = only(timeline(stories.INVERSION))
@@ -286,6 +307,30 @@ def test_starting_threads_that_compute_is_no_convoy() -> None:
             f"b: wait {t}-{t + 5}ms request@{t + 5}ms hold {t + 5}-{t + 10}ms check",
         ]
     assert kinds(timeline(*lines)) == [Kind.EQUALS]
+
+
+def pool(call: str, hogs: str) -> list[str]:
+    """A thread that stalls 30 times, after that call, behind one or two threads that compute."""
+    lines = []
+    for i in range(30):
+        t = 11 * i
+        lines += [
+            f"a: hold {t}-{t + 5}ms at a.py:1 in f check",
+            f"main: wait {t + 1}-{t + 10}ms request@{t + 6}ms",
+            f"main: hold {t + 10}-{t + 11}ms at m.py:4 in collect call={call}",
+            f"a: wait {t + 5}-{t + 11}ms request@{t + 10}ms" if hogs == "ab" else "",
+            f"b: wait {t}-{t + 5}ms request@{t + 5}ms" if hogs == "ab" else "",
+            f"{hogs[-1]}: hold {t + 5}-{t + 10}ms at b.py:1 in f check",
+        ]
+    return [*filter(None, lines), "a: hold 330-331ms"]
+
+
+def test_collecting_from_a_pool_that_computes_is_no_convoy() -> None:
+    """Who waits for results alone waits as long as each of the pool; for messages, it is one."""
+    lock, recv = "_thread.lock.acquire", "_socket.socket.recv"
+    assert Kind.CONVOY not in kinds(timeline(*pool(lock, "ab")))
+    assert Kind.CONVOY in kinds(timeline(*pool(recv, "ab")))
+    assert Kind.CONVOY in kinds(timeline(*pool(lock, "aa"))), "one thread is no pool"
 
 
 def test_the_interval_of_the_time_counts() -> None:
