@@ -15,11 +15,25 @@
 static uint64_t resync_ticks; /* 0: read the clock itself every time */
 static uint64_t ns_per_tick;  /* 32.32 fixed point */
 
+uint64_t gt_tick_ns;
+
+static inline uint64_t in_ns(const struct timespec *time)
+{
+    return (uint64_t)time->tv_sec * UINT64_C(1000000000) + (uint64_t)time->tv_nsec;
+}
+
 uint64_t gt_now_ns(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
+    return in_ns(&now);
+}
+
+uint64_t gt_coarse_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return in_ns(&now);
 }
 
 #if defined(__x86_64__)
@@ -77,6 +91,9 @@ static instant_t read_both(void)
 
 void gt_clock_setup(void)
 {
+    struct timespec tick;
+    clock_getres(CLOCK_MONOTONIC_COARSE, &tick);
+    gt_tick_ns = in_ns(&tick);
     if (!trusted())
         return;
     instant_t from = read_both();

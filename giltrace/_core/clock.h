@@ -25,4 +25,11 @@ uint64_t gt_clock_ns(gt_clock_t *clock);
 /* ns of CLOCK_MONOTONIC by clock_gettime(). */
 uint64_t gt_now_ns(void);
 
+/* The same as of the kernel's last tick: some ms old at the most (see gt_tick_ns), and several
+ * times cheaper than any of the above. */
+uint64_t gt_coarse_ns(void);
+
+/* How old that can be; set by gt_clock_setup(). */
+extern uint64_t gt_tick_ns;
+
 #endif

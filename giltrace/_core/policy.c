@@ -26,6 +26,10 @@
 #define AGE_NS ((uint64_t)(100 * MS))
 #define AGED_PAUSE 4
 
+/* After so many releases in a row with nobody waiting, accounts are kept by the kernel's tick: right
+ * on the whole, and by the clock again from the moment at which somebody waits. */
+#define QUIET_AFTER 64
+
 /* With few waiters each keeps its own time. With many, each wakes up less often, so that all of
  * them together still wake up some times in an interval: any may make the request that is due. */
 #define FEW 8
@@ -104,7 +108,7 @@ static inline void earn(gt_turns_t *turns, uint64_t now)
 {
     if (turns->holder != NULL)
         raise_floor(turns, running_account(turns, now));
-    if (gt_turn.released_ns != 0)
+    if (gt_turn.released_ns != 0 && now > gt_turn.released_ns)
         gt_turn.account_ns -= (int64_t)(now - gt_turn.released_ns);
     if (gt_turn.account_ns < turns->floor_ns - CREDIT_NS)
         gt_turn.account_ns = turns->floor_ns - CREDIT_NS;
@@ -117,10 +121,15 @@ static inline uint64_t age_ns(const gt_turns_t *turns)
 
 /* --- Taking and letting go ----------------------------------------------------------- */
 
-/* The time, if anyone is going to ask for it: levels need none as long as nobody waits. */
+/* The time, as exactly as anyone is going to ask for it: levels need none as long as nobody waits.
+ */
 static inline uint64_t time_for(const gt_turns_t *turns, gt_clock_t *clock)
 {
-    return is_auto() || turns->queue.n != 0 || turns->aged ? gt_clock_ns(clock) : 0;
+    if (turns->queue.n != 0 || turns->aged)
+        return gt_clock_ns(clock);
+    if (!is_auto())
+        return 0;
+    return turns->quiet < QUIET_AFTER ? gt_clock_ns(clock) : gt_coarse_ns();
 }
 
 void gt_policy_acquired(gt_turns_t *turns, gt_clock_t *clock)
@@ -162,7 +171,7 @@ static void hand_on(gt_turns_t *turns, uint64_t now)
 /* What the tenure that ends comes to. */
 static void charge(gt_turns_t *turns, uint64_t now, bool by_itself)
 {
-    uint64_t held = now - turns->acquired_ns;
+    uint64_t held = now > turns->acquired_ns ? now - turns->acquired_ns : 0;
     if (turns->aged)
         turns->next_aged_ns = now + AGED_PAUSE * held;
     if (!is_auto())
@@ -182,6 +191,8 @@ void gt_policy_released(gt_turns_t *turns, gt_clock_t *clock, bool by_itself)
 {
     meet(turns);
     uint64_t now = time_for(turns, clock);
+    if (turns->queue.n == 0 && turns->quiet < QUIET_AFTER)
+        turns->quiet++;
     by_itself |= turns->requested_ns == 0;
     if (turns->holder == &gt_turn)
         charge(turns, now, by_itself);
@@ -274,6 +285,9 @@ static uint64_t ask(gt_turns_t *turns, gt_clock_t *clock)
 {
     meet(turns);
     uint64_t now = gt_clock_ns(clock);
+    if (turns->quiet == QUIET_AFTER) /* the tenure began at some time in the tick that was noted */
+        turns->acquired_ns = sooner(turns->acquired_ns + gt_tick_ns, now);
+    turns->quiet = 0;
     if (gt_turn.asked_ns == 0) {
         if (is_auto())
             earn(turns, now);

@@ -60,6 +60,7 @@ typedef struct {
     bool main;               /* the main interpreter's */
     bool free;
     bool aged;               /* it is handed or held because of ageing: no early drop requests */
+    uint32_t quiet;          /* releases since anyone waited, up to QUIET_AFTER */
     uint64_t acquired_ns, released_ns;
     uint64_t requested_ns;   /* the last drop request of this tenure; 0: none */
     uint64_t next_aged_ns;   /* no turn because of ageing before */

@@ -188,6 +188,9 @@ static int hook_cond_timedwait(pthread_cond_t *cond, pthread_mutex_t *mutex,
 static int hook_mutex_lock(pthread_mutex_t *mutex)
 {
     int result = ((int (*)(pthread_mutex_t *))patches[MUTEX_LOCK].real)(mutex);
+    /* Who it is meant for waits, and was counted before it let go of this very mutex. */
+    if (atomic_load_explicit(&obeying, memory_order_relaxed) == 0)
+        return result;
     const char *cond = (const char *)mutex + known.cond_offset;
     bool is_switch, early; /* switch_mutex lies to switch_cond as the GIL's mutex to its cond */
     gt_gil_t *gil = find((const pthread_cond_t *)cond, &is_switch);
@@ -469,8 +472,11 @@ bool gt_tap_set_policy(gt_policy_t policy, gt_error_t *error)
         return gt_fail(error, "the policy belongs to the main interpreter");
     if (!gt_tap_install(error))
         return false;
-    if (!before && !install(N_ALWAYS, N_PATCHES))
+    if (!before && !install(N_ALWAYS, N_PATCHES)) {
+        if (active == NULL)
+            uninstall();
         return gt_fail(error, "memory protection forbids redirecting the interpreter's calls");
+    }
     pthread_mutex_lock(known.mutex);
     gt_policy_begins(&gils[0].turns, policy);
     pthread_mutex_unlock(known.mutex);

@@ -184,6 +184,29 @@ spinner.join()
     )
 
 
+def test_after_a_quiet_time_accounts_go_on(tmp_path: Path) -> None:
+    """Where nobody waited for long, who then computes is interrupted by who then comes back."""
+    run(
+        """
+giltrace.policy("auto")
+sys.setswitchinterval(60)
+(source, sink), answers = os.pipe(), 0
+def answer():
+    global answers
+    while os.read(source, 1) == b"x":
+        answers += 1
+other, = run((answer,), join=False)
+for n in range(20):
+    for _ in range(1000): cycle()  # nobody waits: no need to know the time
+    os.write(sink, b"x")
+    while answers == n: pass
+os.write(sink, b"y")
+other.join()
+""",
+        tmp_path,
+    )
+
+
 def test_a_priority_changes_while_the_thread_waits(tmp_path: Path) -> None:
     """A waiter made more urgent than the holder gets the GIL; an interval of a minute apart."""
     run(
