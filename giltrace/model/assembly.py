@@ -8,22 +8,24 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from giltrace.capture.events import Kind
+from giltrace.capture.events import CALL_SHIFT, PAYLOAD_SHIFT, Kind
 from giltrace.capture.records import CodeInfo
 from giltrace.model import cpu, priorities, spans
-from giltrace.model.attached import fd_of_releases
 from giltrace.model.causes import causes
-from giltrace.model.dense import constant, gather, is_constant
+from giltrace.model.dense import constant, gather, is_constant, pieces
 from giltrace.model.drafts import Draft, Window, draft_holds
 from giltrace.model.lanes import Lanes
 from giltrace.model.mending import Mended
 from giltrace.model.places import PlaceTable
 from giltrace.model.source import LaneIds
-from giltrace.model.stacks import StackTable, stack_of_events
+from giltrace.model.source import flags as flags_of
 from giltrace.model.tables import (
     I4,
     I8,
     U1,
+    U2,
+    U4,
+    U8,
     Columns,
     CpuReadings,
     DropRequests,
@@ -44,13 +46,11 @@ class Texts:
     Attributes:
         codes: the code objects of the process by id.
         places: all places of the trace; grows.
-        stacks: all stacks of the trace; grows.
         calls: int32, for each call id of the process the number of the call in the trace.
     """
 
     codes: Mapping[int, CodeInfo]
     places: PlaceTable
-    stacks: StackTable
     calls: I4
 
 
@@ -98,7 +98,7 @@ def assemble(
     """All columns of one process.
 
     Args:
-        lanes: its events.
+        lanes: its events; used up, of which only ``lane`` is sure to be left.
         extras: what else there is of it.
         window: when it was watched.
         numbers: for each thread, and for each GIL, of the source its index in the trace.
@@ -114,9 +114,12 @@ def assemble(
         draft = replace(draft, of_event=np.zeros(0, np.int32))
     requests = draft_requests(lanes, draft, granted, mended)
     releases, flags = _releases(lanes, draft, texts)
+    lanes.let_go_of_releases()
     cause = causes(draft, lanes.blind, requests.hold[requests.hold >= 0], flags)
     del flags
     waits = draft_waits(lanes, draft, granted, window)
+    del granted
+    lanes.let_go_of_times()
     return Part(
         Holds(
             *_numbered(lanes, draft.lane, numbers),
@@ -188,26 +191,43 @@ def _numbered(lanes: Lanes, lane: LaneIds, numbers: tuple[I4, I4]) -> tuple[I4, 
 
 def _releases(lanes: Lanes, draft: Draft, texts: Texts) -> tuple[_Releases, U1]:
     """What the release of each hold says, and its flags; nothing where there is none."""
-    stacks = stack_of_events(lanes.source, texts.codes, texts.places, texts.stacks)
     released = draft.release >= 0
     none = constant(0, len(draft), np.int32)
     if not released.any():
-        no_fd, flags = constant(-1, len(draft), np.int32), np.zeros(len(draft), np.uint8)
-        return _Releases(none, none, none, no_fd), flags
+        no_fd, no_flags = constant(-1, len(draft), np.int32), np.zeros(len(draft), np.uint8)
+        return _Releases(none, none, none, no_fd), no_flags
     # Any release will do where there is none: what it says is taken away again.
-    at = gather(lanes.at, np.where(released, draft.release, draft.release.max()))
-    stack = none if stacks is None else gather(stacks, at)
-    del stacks
-    fd = fd_of_releases(lanes.source, at)
-    code, lasti, flags, call_id = lanes.source.releases(at)
-    del at
+    at = draft.release
+    if not released.all():
+        at = np.where(released, at, at.max())
+    words, flags, call_id = _said(lanes.data, at)
+    place = texts.places.resolve(words, texts.codes)
+    del words
     call = none if call_id is None else gather(texts.calls, call_id)
-    del call_id
-    place = texts.places.resolve(code, lasti, texts.codes)
+    stack, fd = gather(lanes.stack, at), gather(lanes.fd, at)
     for column, nothing in ((place, 0), (stack, 0), (flags, 0), (call, 0), (fd, -1)):
         if not is_constant(column):
             column[~released] = nothing
     return _Releases(place, stack, call, fd), flags
+
+
+def _said(data: U8, at: I4) -> tuple[U4, U1, U2 | None]:
+    """uint32, uint8, uint16: frame words, flags and call ids of these RELEASE events.
+
+    None for the last if no release has one.
+    """
+    frame_words, flags = np.empty(len(at), np.uint32), np.empty(len(at), np.uint8)
+    calls = None
+    for some in pieces(len(at)):
+        words = data.take(at[some])
+        frame_words[some] = words >> np.uint64(PAYLOAD_SHIFT)
+        flags[some] = flags_of(words)
+        here = words >> np.uint64(PAYLOAD_SHIFT + CALL_SHIFT)
+        if calls is None and here.any():
+            calls = np.zeros(len(at), np.uint16)
+        if calls is not None:
+            calls[some] = here
+    return frame_words, flags, calls
 
 
 def _moved(part: Part, offset: int) -> Part:

@@ -1,7 +1,8 @@
-"""Events that say more about a release: which release each of them belongs to."""
+"""Events that say more about a release: which release each of them belongs to, and what it says."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,6 +13,19 @@ from giltrace.model.source import Source
 from giltrace.model.tables import I4
 
 _NO_FD: Final = -1
+
+
+@dataclass(frozen=True, slots=True)
+class Behind:
+    """What the events behind releases say, in file order.
+
+    Attributes:
+        stack: int32 [n], the stack of each RELEASE; 0 elsewhere, and if there is none.
+        fd: int32 [n], the file descriptor that each RELEASE is about; -1 likewise.
+    """
+
+    stack: I4
+    fd: I4
 
 
 def attached(src: Source, kind: Kind) -> tuple[I4, I4]:
@@ -35,18 +49,13 @@ def attached(src: Source, kind: Kind) -> tuple[I4, I4]:
     return at[head[sound]], at[mine[sound]]
 
 
-def fd_of_releases(src: Source, releases: I4) -> I4:
-    """int32: the file descriptor that each of these RELEASE events is about, or -1.
-
-    Args:
-        src: the events.
-        releases: file positions.
-    """
+def fd_of_events(src: Source) -> I4:
+    """int32 [events in file order]: the descriptor that each RELEASE is about, -1 elsewhere."""
     if not src.has(Kind.DETAIL):
-        return constant(_NO_FD, len(releases), np.int32)
+        return constant(_NO_FD, len(src.kind), np.int32)
     owner, detail = attached(src, Kind.DETAIL)
     fd_of_event = np.full(len(src.kind), _NO_FD, np.int32)
     # What is no descriptor, but has its highest bit set, is below 0 as a signed number.
     fd = (src.payload(detail) & FD_MASK).astype(np.uint32).view(np.int32)
     fd_of_event[owner] = np.maximum(fd, _NO_FD)
-    return gather(fd_of_event, releases)
+    return fd_of_event

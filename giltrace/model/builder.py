@@ -10,6 +10,7 @@ import numpy as np
 
 from giltrace.capture.reader import Capture, Events, read
 from giltrace.model.assembly import Extras, Part, Texts, assemble, join
+from giltrace.model.attached import Behind, fd_of_events
 from giltrace.model.calls import CallTable, call_names
 from giltrace.model.causes import undecided
 from giltrace.model.cpu import cpu_readings
@@ -31,7 +32,7 @@ from giltrace.model.places import PlaceTable, code_table
 from giltrace.model.priorities import priorities
 from giltrace.model.source import LaneIds, Source, read_source
 from giltrace.model.spans import function_spans
-from giltrace.model.stacks import StackTable
+from giltrace.model.stacks import StackTable, stack_of_events
 from giltrace.model.tables import I4, I8, Gil, Process, Thread
 from giltrace.model.trace import Trace
 
@@ -44,15 +45,21 @@ def load(path: str | os.PathLike[str]) -> Trace:
     Raises:
         CaptureError: see `giltrace.capture.reader.read`.
     """
-    return build(read(path))
+    # Nobody else has the capture, so its events can go while the trace grows.
+    return _build(read(path))
 
 
 def build(capture: Capture) -> Trace:
-    """Make a trace of a capture; its events are not needed after that.
+    """Make a trace of a capture.
 
     Never raises, whatever the capture holds: what does not fit together is mended so that the
     invariants hold (see `giltrace.model.invariants`), and ``notes`` says so.
     """
+    return _build(replace(capture, events=dict(capture.events)))
+
+
+def _build(capture: Capture) -> Trace:
+    """`build`, which takes the events out of the capture."""
     records = records_by_process(capture)
     builder = _Builder(capture)
     for number, known in records.items():
@@ -109,16 +116,17 @@ class _Builder:
         """One more process: the number the capture knows it by, and its records."""
         mended = Mended()
         codes = code_table(self._capture.codes, number)
-        src = read_source(self._capture.events.get(number, _NO_EVENTS), mended)
+        src = read_source(self._capture.events.pop(number, _NO_EVENTS), mended)
         extras = Extras(
             cpu_readings(src, mended),
             function_spans(src, codes, self.places, mended),
             priorities(src, mended),
         )
-        lanes = read_lanes(src, mended)
-        src = lanes.source
+        behind = Behind(stack_of_events(src, codes, self.places, self.stacks), fd_of_events(src))
+        lanes = read_lanes(src, behind, mended)
+        del behind
         lane, first, last = _lane_times(lanes)
-        asked, read = src.ts[lanes.request], extras.cpu.ts
+        asked, read = lanes.request_ts, extras.cpu.ts
         span = process_window(
             records,
             _low(first, asked, read, extras.spans.start),
@@ -139,7 +147,6 @@ class _Builder:
             Texts(
                 codes,
                 self.places,
-                self.stacks,
                 self.calls.numbers(call_names(self._capture.calls, number)),
             ),
             mended=mended,
@@ -176,7 +183,7 @@ def _lane_times(lanes: Lanes) -> tuple[LaneIds, I8, I8]:
     ends = np.ones(min(1, len(lanes)), np.int64)
     first = np.concatenate((ends - 1, changes + 1)).astype(np.int32)
     last = np.concatenate((changes, ends * len(lanes) - 1)).astype(np.int32)
-    return lanes.lane[first], lanes.ts(first), lanes.ts(last)
+    return lanes.lane[first], lanes.ts[first], lanes.ts[last]
 
 
 def _low(*times: I8) -> int | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from giltrace.capture.events import PAYLOAD_BITS, PAYLOAD_MASK, Kind
-from giltrace.model.dense import by_thread, gather, positions, ranks, rising, segments
+from giltrace.model.dense import by_thread, gather, positions, rising, segments
 from giltrace.model.mending import CLOCK_SKEW_NS, MAX_NS, Mended
 from giltrace.model.source import Source
 from giltrace.model.tables import I4, I8, CpuReadings
@@ -25,7 +25,7 @@ def cpu_readings(src: Source, mended: Mended) -> CpuReadings:
     sane = (ts >= 0) & (ts <= MAX_NS)
     mended.bad_readings += len(at) - int(np.count_nonzero(sane))
     at, ts = at[sane], ts[sane]
-    thread = ranks(src.thread[at], src.threads)
+    thread = src.ranks_of(at)
     order = by_thread(thread, len(src.threads))
     at, ts, thread = at[order], ts[order], thread[order]
     bounds = segments(thread, len(src.threads))

@@ -18,7 +18,8 @@ _T = TypeVar("_T", bound=np.generic)
 _Ints = npt.NDArray[np.integer[Any]]
 
 _PIECE: Final = 1 << 15
-_TABLE_LIMIT: Final = 1 << 24
+TABLE_LIMIT: Final = 1 << 24
+"""Entries up to which a table is better than a sort."""
 
 
 def pieces(length: int) -> Iterator[slice]:
@@ -56,6 +57,14 @@ def gather(column: npt.NDArray[_T], *indices: _Ints) -> npt.NDArray[_T]:
     return found
 
 
+def compacted(column: npt.NDArray[_T], kept: I4) -> npt.NDArray[_T]:
+    """The rows at these positions, which ascend, moved to the front of ``column`` itself."""
+    for some in pieces(len(kept)):
+        # No row moves back, so nothing is overwritten before its turn.
+        column[some] = column.take(kept[some])
+    return column[: len(kept)]
+
+
 def positions(mask: Bool) -> I4:
     """int32: where ``mask`` is true, like `np.flatnonzero` but half the size."""
     found = np.empty(np.count_nonzero(mask), np.int32)
@@ -73,7 +82,7 @@ def distinct(values: _Ints) -> I8:
     if len(values) == 0:
         return np.zeros(0, np.int64)
     highest = int(values.max())
-    if highest >= max(_TABLE_LIMIT, len(values)):
+    if highest >= max(TABLE_LIMIT, len(values)):
         return np.unique(values).astype(np.int64)
     present = np.zeros(highest + 1, np.bool_)
     for some in pieces(len(values)):
@@ -88,7 +97,7 @@ def ranks(values: _Ints, among: I8) -> I4:
     highest = int(among[-1])
     if highest == len(among) - 1:
         return values.astype(np.int32)
-    if highest >= max(_TABLE_LIMIT, len(values)):
+    if highest >= max(TABLE_LIMIT, len(values)):
         return np.searchsorted(among, values).astype(np.int32)
     table = np.zeros(highest + 1, np.int32)
     table[among] = np.arange(len(among), dtype=np.int32)
@@ -102,8 +111,15 @@ def numbered(keys: _Ints) -> tuple[I8, I4]:
 
 
 def segments(sorted_keys: _Ints, count: int) -> I8:
-    """int64 [count + 1]: where the stretch of each key 0..count-1 begins, and the end."""
-    return np.searchsorted(sorted_keys, np.arange(count + 1)).astype(np.int64)
+    """int64 [count + 1]: where the stretch of each key 0..count-1 begins, and the last ends."""
+    if is_constant(sorted_keys) and len(sorted_keys):
+        return np.where(np.arange(count + 1) > int(sorted_keys[0]), len(sorted_keys), 0)
+    if not count or count - 1 > np.iinfo(sorted_keys.dtype).max:
+        return np.searchsorted(sorted_keys, np.arange(count + 1)).astype(np.int64)
+    # Numbers of another type would have numpy convert the whole column.
+    last = sorted_keys.dtype.type(count - 1)
+    begins = np.searchsorted(sorted_keys, np.arange(count, dtype=sorted_keys.dtype))
+    return np.append(begins, np.searchsorted(sorted_keys, last, side="right")).astype(np.int64)
 
 
 def sums(index: _Ints, values: I8, count: int) -> I8:

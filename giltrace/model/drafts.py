@@ -16,7 +16,7 @@ from giltrace.capture.events import Kind
 from giltrace.model.dense import gather, pieces, positions, segments
 from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS, Mended
-from giltrace.model.source import LaneIds
+from giltrace.model.source import LaneIds, payloads
 from giltrace.model.tables import I4, I8, Bool
 from giltrace.model.unpaired import Known, Unpaired, place_unpaired, unpaired_releases
 
@@ -73,8 +73,8 @@ def draft_holds(lanes: Lanes, window: Window, mended: Mended) -> Draft:
     lane = gather(lanes.lane, acquires)
     gil = lanes.gil_of(lane)
     closed = _closed(lanes, acquires)
-    start = lanes.ts(acquires)
-    end = lanes.ts(lanes.after(acquires))
+    start = gather(lanes.ts, acquires)
+    end = gather(lanes.ts, lanes.after(acquires))
     unclosed = np.flatnonzero(~closed)
     end[unclosed] = lanes.until(acquires[unclosed], window.end_ns)
     goes_on = lanes.has_next(acquires[unclosed])
@@ -106,7 +106,7 @@ def _closed(lanes: Lanes, acquires: I4) -> Bool:
 def _in_tenure_order(lanes: Lanes, mended: Mended) -> tuple[I4, I8, I4, bool]:
     """Acquires by (GIL, tenure), one for each tenure; tenures; event to hold; any duplicates."""
     acquires = positions(lanes.kind == Kind.ACQUIRE)
-    tenure = lanes.source.payload(gather(lanes.at, acquires))
+    tenure = payloads(gather(lanes.data, acquires))
     # Each lane is ascending already, which the stable sort makes the most of.
     order = np.argsort(tenure, kind="stable")
     if lanes.n_gils > 1:
@@ -225,16 +225,17 @@ def _settle_unclosed(lanes: Lanes, draft: Draft) -> None:
 
 def _last_met(lanes: Lanes, draft: Draft, holds: I8) -> I8:
     """int64: when the last wait or drop request that names each of these holds was made, or 0."""
-    wait = gather(lanes.at, positions(lanes.kind == Kind.WAIT))
-    at = np.concatenate((wait, lanes.request))
-    lane = np.concatenate((lanes.lane[lanes.kind == Kind.WAIT], lanes.request_lane))
+    wait = positions(lanes.kind == Kind.WAIT)
+    lane = np.concatenate((lanes.lane[wait], lanes.request_lane))
+    data = np.concatenate((lanes.data[wait], lanes.request_data))
+    ts = np.concatenate((lanes.ts[wait], lanes.request_ts))
     # Tenures have 48 bits.
-    named = lanes.gil_of(lane).astype(np.int64) << 48 | lanes.source.payload(at)
+    named = lanes.gil_of(lane).astype(np.int64) << 48 | payloads(data)
     wanted = draft.gil[holds].astype(np.int64) << 48 | draft.tenure[holds]
     place = np.minimum(np.searchsorted(wanted, named), len(wanted) - 1)
     found = wanted[place] == named
     last = np.zeros(len(holds), np.int64)
-    np.maximum.at(last, place[found], lanes.source.ts[at[found]])
+    np.maximum.at(last, place[found], ts[found])
     return last
 
 

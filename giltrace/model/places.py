@@ -9,8 +9,8 @@ import numpy as np
 from giltrace.capture.events import CODE_UNKNOWN, FIELD_MASK, LASTI_SHIFT
 from giltrace.capture.linetable import position
 from giltrace.capture.records import CodeInfo
-from giltrace.model.dense import gather, numbered
-from giltrace.model.tables import I4, I8, U2, UNKNOWN_PLACE, Place
+from giltrace.model.dense import TABLE_LIMIT, pieces
+from giltrace.model.tables import I4, I8, U2, U4, UNKNOWN_PLACE, Place
 
 
 class PlaceTable:
@@ -27,35 +27,60 @@ class PlaceTable:
         """The number of a place, a new one if it was not seen before."""
         return self._numbers.setdefault(place, len(self._numbers))
 
-    def resolve(self, code: U2, lasti: U2, codes: Mapping[int, CodeInfo]) -> I4:
-        """int32 [n]: the numbers of places, given as columns of code ids and instructions.
+    def resolve(self, words: U4, codes: Mapping[int, CodeInfo]) -> I4:
+        """int32 [n]: the numbers of places, given as frame words.
 
         Args:
-            code: uint16 [n].
-            lasti: uint16 [n], in code units.
+            words: uint32 [n], ``code:16 lasti:16``.
             codes: the code objects of the process by id.
         """
-        words, index = frame_words(code, lasti)
-        found = [self.number(place_of(word, codes)) for word in words.tolist()]
-        return gather(np.array(found, np.int32), index)
+        among, index = frame_words(words)
+        found = np.array([self.number(place_of(word, codes)) for word in among.tolist()], np.int32)
+        for some in pieces(len(index)):
+            index[some] = found.take(index[some])
+        return index
 
 
-def frame_words(code: U2, lasti: U2) -> tuple[I8, I4]:
-    """The distinct frame words (``code:16 lasti:16``), and for each pair its place among them.
+def frame_words(words: U4) -> tuple[I8, I4]:
+    """The distinct frame words, by code and then by instruction, and the place of each among them.
 
-    A process uses few code objects, and of each few instructions: numbering both first makes the
-    keys small enough for a table instead of a sort.
+    A process uses few code objects, and of each few instructions: numbering both makes the keys
+    small enough for a table instead of a sort.
+
+    Returns:
+        int64, and int32 [n].
     """
-    codes, key = numbered(code)
-    lastis, lasti_rank = numbered(lasti)
-    if len(codes) * max(1, len(lastis)) <= np.iinfo(np.int32).max:
-        key *= np.int32(len(lastis))
-        key += lasti_rank
-        keys, index = numbered(key)
-    else:
-        keys, index = numbered(key.astype(np.int64) * len(lastis) + lasti_rank)
-    words = codes[keys // max(1, len(lastis))] | lastis[keys % max(1, len(lastis))] << LASTI_SHIFT
-    return words, index
+    seen = np.zeros((2, 1 << 16), np.bool_)
+    for some in pieces(len(words)):
+        code, lasti = _halves(words[some])
+        seen[0, code] = seen[1, lasti] = True
+    codes, lastis = np.flatnonzero(seen[0]), np.flatnonzero(seen[1])
+    if len(codes) * len(lastis) > TABLE_LIMIT:
+        by_code = words << np.uint32(16) | words >> np.uint32(16)
+        turned, place = np.unique(by_code, return_inverse=True)
+        among = turned.astype(np.int64)
+        return among >> 16 | (among & FIELD_MASK) << LASTI_SHIFT, place.astype(np.int32)
+    ranks = np.zeros((2, 1 << 16), np.int64)
+    ranks[0, codes] = np.arange(len(codes)) * len(lastis)
+    ranks[1, lastis] = np.arange(len(lastis))
+    occurs = np.zeros(len(codes) * len(lastis), np.bool_)
+    index: I4 = np.empty(len(words), np.int32)
+    for some in pieces(len(words)):
+        code, lasti = _halves(words[some])
+        index[some] = ranks[0].take(code) + ranks[1].take(lasti)
+        occurs[index[some]] = True
+    keys = np.flatnonzero(occurs)
+    number = np.cumsum(occurs, dtype=np.int32) - np.int32(1)
+    for some in pieces(len(index)):
+        index[some] = number.take(index[some])
+    width = max(1, len(lastis))
+    among = codes[keys // width] | lastis[keys % width] << LASTI_SHIFT
+    return among.astype(np.int64), index
+
+
+def _halves(words: U4) -> tuple[U2, U2]:
+    """uint16, uint16: the codes and instructions of frame words."""
+    return words.astype(np.uint16), (words >> np.uint32(LASTI_SHIFT)).astype(np.uint16)
 
 
 def place_of(word: int, codes: Mapping[int, CodeInfo]) -> Place:

@@ -15,7 +15,6 @@ from giltrace.model.dense import (
     gather,
     lifted,
     positions,
-    ranks,
     segments,
 )
 from giltrace.model.mending import MAX_NS, Mended
@@ -38,7 +37,7 @@ def function_spans(
         mended: grows by what had to be left out.
     """
     begin, finish = _pairs(src, mended)
-    thread = ranks(src.thread[begin], src.threads)
+    thread = src.ranks_of(begin)
     start, end = gather(src.ts, begin), gather(src.ts, finish)
     sane = (start >= 0) & (start <= end) & (end <= MAX_NS)
     if not sane.all():
@@ -95,7 +94,7 @@ def _pairs(src: Source, mended: Mended) -> tuple[I4, I4]:
         return np.zeros(0, np.int32), np.zeros(0, np.int32)
     # Where events were lost, the two need not belong together.
     at = positions(is_span | (src.kind == Kind.LOST))
-    thread = ranks(src.thread[at], src.threads)
+    thread = src.ranks_of(at)
     order = by_thread(thread, len(src.threads))
     at, thread = at[order], thread[order]
     kind = src.kind[at]

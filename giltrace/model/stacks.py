@@ -7,10 +7,10 @@ from typing import Final
 
 import numpy as np
 
-from giltrace.capture.events import FIELD_MASK, LASTI_SHIFT, Kind
+from giltrace.capture.events import Kind
 from giltrace.capture.records import CodeInfo
 from giltrace.model.attached import attached
-from giltrace.model.dense import numbered
+from giltrace.model.dense import constant, numbered
 from giltrace.model.places import PlaceTable, frame_words, place_of
 from giltrace.model.source import Source
 from giltrace.model.tables import I4, I8, Stacks
@@ -43,18 +43,15 @@ class StackTable:
 
 def stack_of_events(
     src: Source, codes: Mapping[int, CodeInfo], places: PlaceTable, stacks: StackTable
-) -> I4 | None:
-    """int32 [events in file order]: the stack of each RELEASE, 0 elsewhere; None if there are none.
+) -> I4:
+    """int32 [events in file order]: the stack of each RELEASE, 0 elsewhere.
 
     All stacks grow together, by one frame at a time.
     """
     if not src.has(Kind.FRAME):
-        return None
+        return constant(0, len(src.kind), np.int32)
     owner, words = _frames(src)
-    distinct_words, index = frame_words(
-        (words & FIELD_MASK).astype(np.uint16).ravel(),
-        (words >> LASTI_SHIFT & FIELD_MASK).astype(np.uint16).ravel(),
-    )
+    distinct_words, index = frame_words(words.astype(np.uint32).ravel())
     width = max(1, len(distinct_words))
     word_number = index.reshape(words.shape)
     place = [places.number(place_of(word, codes)) for word in distinct_words.tolist()]

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giltrace.capture.events import Kind
+from giltrace.model.dense import gather, positions
 from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS
 from giltrace.model.tables import I4, I8, Bool
@@ -101,18 +102,21 @@ class Placed:
 def unpaired_releases(lanes: Lanes) -> Unpaired:
     """All releases that do not follow an acquire of their lane."""
     is_release = lanes.kind == Kind.RELEASE
-    is_release[1:] &= ~(lanes.follows[:-1] & (lanes.kind[:-1] == Kind.ACQUIRE))
-    release = np.flatnonzero(is_release).astype(np.int32)
+    paired = lanes.kind == Kind.ACQUIRE
+    paired &= lanes.follows
+    np.greater(is_release[1:], paired[:-1], out=is_release[1:])
+    del paired
+    release = positions(is_release)
     before = np.maximum(release - np.int32(1), np.int32(0))
     lane = lanes.lane[release]
     first = (release == 0) | (lanes.lane[before] != lane)
     return Unpaired(
         release=release,
         gil=lanes.gil_of(lane),
-        ts=lanes.ts(release),
+        ts=gather(lanes.ts, release),
         stream_start=first & ~lanes.lost_first[lane],
         waited=~first & lanes.follows[before] & (lanes.kind[before] == Kind.WAIT),
-        since=np.where(first, 0, lanes.ts(before)),
+        since=np.where(first, 0, gather(lanes.ts, before)),
     )
 
 

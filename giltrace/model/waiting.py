@@ -13,7 +13,7 @@ from giltrace.model.dense import gather, positions, segments
 from giltrace.model.drafts import Draft, Window
 from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS, Mended
-from giltrace.model.source import LaneIds
+from giltrace.model.source import LaneIds, flags, payloads
 from giltrace.model.tables import I4, I8, Bool
 
 
@@ -64,7 +64,7 @@ def grants(lanes: Lanes, draft: Draft, mended: Mended) -> Grants:
     if draft.twins:
         led = np.flatnonzero(hold >= 0)
         hold[led[draft.lane[hold[led]] != lanes.lane[wait[led]]]] = -1
-    counted = np.ones(len(lanes.request), np.bool_)
+    counted = np.ones(len(lanes.request_ts), np.bool_)
     mended.no_grant += int(np.count_nonzero(lanes.has_next(wait[hold < 0])))
     if not draft.twins:
         return Grants(wait, hold, counted)
@@ -77,7 +77,7 @@ def grants(lanes: Lanes, draft: Draft, mended: Mended) -> Grants:
 def draft_waits(lanes: Lanes, draft: Draft, granted: Grants, window: Window) -> DraftWaits:
     """All waits of one process."""
     wait = granted.wait
-    start = lanes.ts(wait)
+    start = gather(lanes.ts, wait)
     if draft.moved:
         _after_own_holds(lanes, draft, wait, start)
     hold = granted.hold
@@ -155,12 +155,11 @@ def _requests_during(wait: I4, after: I8) -> I4:
 
 def draft_requests(lanes: Lanes, draft: Draft, granted: Grants, mended: Mended) -> DraftRequests:
     """All drop requests of one process."""
-    request, lane = lanes.request, lanes.request_lane
-    if not granted.counted.all():
-        request, lane = request[granted.counted], lane[granted.counted]
-    ts = gather(lanes.source.ts, request)
+    counted = granted.counted
+    ts, data = lanes.request_ts[counted], lanes.request_data[counted]
+    lane = lanes.request_lane[counted]
     gil = lanes.gil_of(lane)
-    hold = _named(draft, gil, lanes.source.payload(request))
+    hold = _named(draft, gil, payloads(data))
     named = np.flatnonzero(hold >= 0)
     inside = np.clip(ts[named], draft.start[hold[named]], draft.end[hold[named]])
     sound = np.abs(inside - ts[named]) <= CLOCK_SKEW_NS
@@ -170,7 +169,7 @@ def draft_requests(lanes: Lanes, draft: Draft, granted: Grants, mended: Mended) 
     hold[named[~sound]] = -1
     mended.stray_requests += int(np.count_nonzero(hold < 0))
     order = np.lexsort((ts, gil)) if lanes.n_gils > 1 else np.argsort(ts, kind="stable")
-    early = lanes.source.flags(request)[order] & np.uint8(FLAG_EARLY) != 0
+    early = flags(data)[order] & np.uint8(FLAG_EARLY) != 0
     return DraftRequests(lane[order], ts[order], hold[order], early)
 
 
@@ -181,8 +180,8 @@ def _named(draft: Draft, gil: I4, tenure: I8) -> I8:
     if (draft.tenure < 0).any():
         known = np.flatnonzero(draft.tenure >= 0)
     numbers, owner = draft.tenure[known], draft.gil[known]
-    for one in range(int(gil.max()) + 1 if len(gil) else 0):
-        first, last = np.searchsorted(owner, [one, one + 1])
+    bounds = segments(owner, int(gil.max()) + 1 if len(gil) else 0).tolist()
+    for one, (first, last) in enumerate(itertools.pairwise(bounds)):
         if first == last:
             continue
         mine = np.flatnonzero(gil == one)
