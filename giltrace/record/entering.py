@@ -17,7 +17,7 @@ import giltrace
 from giltrace import _core
 from giltrace._version import __version__
 from giltrace.errors import GiltraceError
-from giltrace.record.running import Running, not_allowed
+from giltrace.record.running import Running, gone, not_allowed
 from giltrace.record.session import Session, without_session
 from giltrace.runtime import entering
 
@@ -105,6 +105,8 @@ def _by_injection(process: Running, script: Path) -> None:
             ):
                 return
             time.sleep(_GLANCE_S)
+    except (FileNotFoundError, ProcessLookupError):
+        raise gone(process.pid) from None
     except OSError as error:
         raise not_allowed(process.pid, error) from None
     except _core.TapError as error:

@@ -89,7 +89,7 @@ def examine(pid: int, *, recorded: bool = False) -> Running:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             argv = tuple(os.fsdecode(word) for word in file.read().split(b"\0")[:-1])
     except FileNotFoundError:
-        raise _gone(pid) if not _exists(pid) else _not_python(pid) from None
+        raise gone(pid) if not _exists(pid) else _not_python(pid) from None
     except OSError as error:
         raise not_allowed(pid, error) from None
     version = _version(pid, executable, found)
@@ -129,12 +129,13 @@ def _status(pid: int) -> dict[str, str]:
         with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as lines:
             return {key: value.strip() for key, _, value in (line.partition(":") for line in lines)}
     except (FileNotFoundError, ProcessLookupError):
-        raise _gone(pid) from None
+        raise gone(pid) from None
     except OSError as error:
         raise not_allowed(pid, error) from None
 
 
-def _gone(pid: int) -> GiltraceError:
+def gone(pid: int) -> GiltraceError:
+    """A process that is not there, or not any more."""
     return GiltraceError(f"there is no process {pid}", "It may have ended; see: ps -ef")
 
 
@@ -173,7 +174,7 @@ def _check_rights(pid: int, status: dict[str, str]) -> None:
         try:
             theirs, ours = (os.readlink(f"/proc/{who}/ns/{kind}") for who in (pid, "self"))
         except FileNotFoundError:
-            raise _gone(pid) from None
+            raise gone(pid) from None
         except OSError as error:
             raise not_allowed(pid, error) from None
         if theirs != ours:
