@@ -62,6 +62,30 @@ def test_a_script_runs_as_without_us(tmp_path: Path) -> None:
     assert acquires(capture) > 0
 
 
+@pytest.mark.parametrize("calls", ["off", "io", "all"])
+def test_nothing_of_ours_warns_in_the_target(calls: str, tmp_path: Path) -> None:
+    """In development mode, and where each warning is an error: threads, children and policies."""
+    code = """
+    import multiprocessing, threading
+    if __name__ == "__main__":
+        for context in map(multiprocessing.get_context, ("spawn", "forkserver")):
+            process = context.Process(target=print, args=("child",))
+            process.start()
+            process.join()
+        threading.Thread(target=print, args=("thread",)).start()
+    """
+    strict = ("-X", "dev", "-X", "warn_default_encoding", "-W", "error")
+    target = ("python", *strict, script(tmp_path, code))
+    done = record(
+        tmp_path / "out.giltrace",
+        *target,
+        options=("-q", "--calls", calls, "--policy", "auto"),
+        env={"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.split() == ["child", "child", "thread"]
+
+
 def test_an_own_sitecustomize_still_runs(tmp_path: Path) -> None:
     """A sitecustomize of the environment is run, and is the one in sys.modules."""
     (tmp_path / "site").mkdir()

@@ -76,10 +76,11 @@ def _back_end(session):
     """1: the portable back end is asked for; -1: the tap; 0: whichever works."""
     asked = 0
     try:
-        with open(os.path.join(session, "options")) as lines:
+        # As bytes: an encoding can be named neither in Python 2 nor left out without a warning.
+        with open(os.path.join(session, "options"), "rb") as lines:
             for line in lines:
-                key, _, value = line.partition(" ")
-                if key == "portable":
+                key, _, value = line.partition(b" ")
+                if key == b"portable":
                     asked = int(value)
     except (OSError, ValueError):
         pass
