@@ -61,20 +61,26 @@ def _alone(session: str, deed: Callable[[], None]) -> None:
 
 def _enter(session: str, root: str, version: str) -> None:
     before = set(sys.modules)
+    write, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         _import(root, version)
         from giltrace import _core
         from giltrace.runtime import bootstrap
 
-        if ours := {name: sys.modules[name] for name in _ours() - before}:
-            _core.keep(ours)
-        bootstrap.attach(session)
+        try:
+            bootstrap.attach(session)
+        finally:
+            # Those of a recorder that was killed are there before us.
+            kept, ours = _core.keep(None), {name: sys.modules[name] for name in _ours() - before}
+            _core.keep({**(kept if isinstance(kept, dict) else {}), **ours})
     except ImportError as error:
         _refuse(session, f"missing: {error}")
         _forget(_ours() - before)
     except Exception as error:  # whatever it is, it is not the target's
         _refuse(session, str(error))
         _forget(_ours() - before)
+    finally:
+        sys.dont_write_bytecode = write
 
 
 def _leave(session: str) -> None:
@@ -97,14 +103,21 @@ def _import(root: str, version: str) -> None:
         ImportError: there is none of this version for this interpreter.
     """
     if "giltrace" not in sys.modules:
-        write, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        try:
-            _load(os.path.join(root, "giltrace"))
-        finally:
-            sys.dont_write_bytecode = write
-    found = getattr(sys.modules["giltrace"], "__version__", "")
+        _load(os.path.join(root, "giltrace"))
+    import giltrace
+
+    found = getattr(giltrace, "__version__", "")
     if found != version:
         raise ImportError(f"giltrace {found} is there, not {version}")
+    import giltrace._core
+
+    # Attached to before: its handlers for forks cannot be taken back, so they are used again.
+    kept = giltrace._core.keep(None)
+    giltrace._core.keep(kept)
+    if isinstance(kept, dict):
+        for name, module in kept.items():
+            sys.modules.setdefault(name, module)
+    import giltrace.runtime.bootstrap
 
 
 def _load(package: str) -> None:
@@ -117,14 +130,6 @@ def _load(package: str) -> None:
         if spec is not None and spec.loader is not None:
             sys.modules["giltrace"] = module = module_from_spec(spec)
             spec.loader.exec_module(module)
-    import giltrace._core
-
-    # Attached to before: its handlers for forks cannot be taken back, so they are used again.
-    kept = giltrace._core.keep(None)
-    if isinstance(kept, dict):
-        sys.modules.update(kept)
-    else:
-        import giltrace.runtime.bootstrap
 
 
 def _ours() -> set[str]:
