@@ -275,6 +275,31 @@ char *gt_code_head(gt_code_record_t *record, const gt_code_record_t *head)
     return (char *)(record + 1);
 }
 
+bool gt_wish_next(const gt_arena_t *arena, gt_wish_t *wish)
+{
+    gt_header_t *header = arena->header;
+    uint32_t made = atomic_load_explicit(&header->wishes, memory_order_acquire);
+    uint32_t seen = atomic_load_explicit(&header->wishes_seen, memory_order_relaxed);
+    if (made - seen > GT_WISHES) /* scribbled over */
+        seen = made;
+    bool found = made != seen;
+    if (found)
+        *wish = header->wish[seen++ % GT_WISHES];
+    atomic_store_explicit(&header->wishes_seen, seen, memory_order_release);
+    return found;
+}
+
+bool gt_wish(const gt_arena_t *arena, const gt_wish_t *wish)
+{
+    gt_header_t *header = arena->header;
+    uint32_t made = atomic_load_explicit(&header->wishes, memory_order_relaxed);
+    if (made - atomic_load_explicit(&header->wishes_seen, memory_order_acquire) >= GT_WISHES)
+        return false;
+    header->wish[made % GT_WISHES] = *wish;
+    atomic_store_explicit(&header->wishes, made + 1, memory_order_release);
+    return true;
+}
+
 size_t gt_drain(const gt_arena_t *arena, uint32_t index, gt_event_t *out, size_t room)
 {
     gt_slot_t *slot = &arena->slots[index];

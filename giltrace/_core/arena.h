@@ -30,6 +30,7 @@
 #define GT_CHUNK_EVENTS ((GT_CHUNK_BYTES - GT_CACHE_LINE) / sizeof(gt_event_t))
 #define GT_NAME_BYTES 176
 #define GT_INFO_BYTES 16384
+#define GT_WISHES 16
 
 typedef struct {
     _Atomic uint32_t count; /* events published, written by the producer only */
@@ -83,6 +84,13 @@ typedef struct {
 
 _Static_assert(sizeof(gt_gil_row_t) == GT_CACHE_LINE, "one cache line per GIL");
 
+/* A priority that the recorder asks the target to give to one of its threads. */
+typedef struct {
+    uint32_t tid;
+    int32_t level;
+    uint64_t born; /* see levels.h */
+} gt_wish_t;
+
 typedef struct {
     char magic[8];
     uint32_t format;
@@ -96,6 +104,8 @@ typedef struct {
     uint64_t codes_bytes;
     /* control: written by the recorder, read in every hook */
     _Alignas(GT_CACHE_LINE) _Atomic uint32_t on;
+    _Atomic uint32_t wishes;      /* made so far */
+    _Atomic uint32_t wishes_seen; /* of these; written by the target */
     /* free list: ring of chunk indexes; head is taken by producers, tail by the consumer */
     _Alignas(GT_CACHE_LINE) _Atomic uint64_t free_head;
     _Alignas(GT_CACHE_LINE) _Atomic uint64_t free_tail;
@@ -110,7 +120,9 @@ typedef struct {
     _Atomic uint64_t gils_unseen;    /* GILs beyond GT_MAX_GILS */
     _Atomic uint64_t interpreters_before; /* others that ran already when recording began */
     _Atomic uint64_t stop_ns;        /* recording stopped from inside; 0: not */
+    _Atomic uint32_t policy;         /* gt_policy_t of the target */
     _Atomic uint32_t ready;          /* 1: the header is complete */
+    gt_wish_t wish[GT_WISHES];       /* a ring */
     _Alignas(GT_CACHE_LINE) char info[GT_INFO_BYTES]; /* JSON by the runtime */
 } gt_header_t;
 
@@ -181,7 +193,13 @@ gt_code_record_t *gt_code_claim(const gt_arena_t *arena, uint32_t size);
 /* Fill in a claimed record but for its size, which makes it visible; returns what follows it. */
 char *gt_code_head(gt_code_record_t *record, const gt_code_record_t *head);
 
+/* The next wish; false: there is none. One thread at a time. */
+bool gt_wish_next(const gt_arena_t *arena, gt_wish_t *wish);
+
 /* Consumer. Context: one recorder at a time. */
+
+/* Ask for something. False: the target has not taken up what it was asked for before. */
+bool gt_wish(const gt_arena_t *arena, const gt_wish_t *wish);
 
 /* Copy at most `room` unread events of a slot to `out`; gives consumed chunks back. */
 size_t gt_drain(const gt_arena_t *arena, uint32_t slot, gt_event_t *out, size_t room);

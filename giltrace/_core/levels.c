@@ -17,10 +17,12 @@ typedef struct {
     _Atomic uint32_t tid; /* 0: empty */
     _Atomic int32_t level;
     _Atomic uint64_t born;
+    int32_t own; /* if the level is lent: the one before */
+    bool lent;
 } entry_t;
 
 static entry_t entries[ENTRIES];
-static bool used;
+static bool used, lending;
 _Atomic uint32_t gt_levels_changes = 1;
 
 uint64_t gt_levels_born(uint32_t tid)
@@ -71,7 +73,7 @@ static entry_t *make_room(uint32_t tid)
     return NULL;
 }
 
-bool gt_levels_set(uint32_t tid, uint64_t born, int level, bool others)
+bool gt_levels_set(uint32_t tid, uint64_t born, int level, bool others, bool lent)
 {
     entry_t *entry = find(tid);
     if (entry == NULL) {
@@ -82,6 +84,14 @@ bool gt_levels_set(uint32_t tid, uint64_t born, int level, bool others)
             return false;
     }
     used = true;
+    lending |= lent;
+    bool same = atomic_load_explicit(&entry->tid, memory_order_relaxed) == tid &&
+                atomic_load_explicit(&entry->born, memory_order_relaxed) == born;
+    if (!same)
+        entry->own = 0;
+    else if (!entry->lent)
+        entry->own = atomic_load_explicit(&entry->level, memory_order_relaxed);
+    entry->lent = lent;
     /* Taken out while it changes: a reader finds the old entry, none, or the new one. */
     atomic_store_explicit(&entry->tid, 0, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
@@ -108,10 +118,22 @@ bool gt_levels_get(uint32_t tid, uint64_t (*born)(uint32_t tid), int *level)
     return true;
 }
 
+void gt_levels_return(void (*changed)(uint32_t tid, int level))
+{
+    for (uint32_t i = 0; lending && i < ENTRIES; i++) {
+        uint32_t tid = atomic_load_explicit(&entries[i].tid, memory_order_relaxed);
+        if (tid == 0 || !entries[i].lent)
+            continue;
+        gt_levels_set(tid, atomic_load(&entries[i].born), entries[i].own, true, false);
+        changed(tid, entries[i].own);
+    }
+    lending = false;
+}
+
 void gt_levels_forked(uint32_t tid, int level)
 {
     for (uint32_t i = 0; used && i < ENTRIES; i++)
         atomic_store_explicit(&entries[i].tid, 0, memory_order_relaxed);
     if (level != 0)
-        gt_levels_set(tid, gt_levels_born(tid), level, false);
+        gt_levels_set(tid, gt_levels_born(tid), level, false, false);
 }

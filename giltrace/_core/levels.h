@@ -18,9 +18,13 @@ extern _Atomic uint32_t gt_levels_changes;
  * cannot be told. Reads /proc. */
 uint64_t gt_levels_born(uint32_t tid);
 
-/* Set a level. False: there is no room. Writers exclude one another (main interpreter's GIL).
- * `others`: the thread is not the caller and shall look here. */
-bool gt_levels_set(uint32_t tid, uint64_t born, int level, bool others);
+/* Set a level. False: there is no room. Writers exclude one another (the main GIL's mutex; as long
+ * as no hooks are in place, that GIL). `others`: the thread is not the caller and shall look here.
+ * `lent`: for as long as the recording lasts. */
+bool gt_levels_set(uint32_t tid, uint64_t born, int level, bool others, bool lent);
+
+/* The recording is over: threads get back what they had; `changed` is told. Same context. */
+void gt_levels_return(void (*changed)(uint32_t tid, int level));
 
 /* The level of a thread; false: it was given none. `born`: called only if there is an entry. */
 bool gt_levels_get(uint32_t tid, uint64_t (*born)(uint32_t tid), int *level);

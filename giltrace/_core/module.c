@@ -316,10 +316,10 @@ static PyObject *core_set_policy(PyObject *Py_UNUSED(module), PyObject *arg)
 static PyObject *core_set_level(PyObject *Py_UNUSED(module), PyObject *args)
 {
     unsigned tid;
-    int level;
-    if (!PyArg_ParseTuple(args, "Ii", &tid, &level))
+    int level, lent = 0;
+    if (!PyArg_ParseTuple(args, "Ii|p", &tid, &level, &lent))
         return NULL;
-    if (!gt_tap_set_level(tid != 0 ? tid : gt_policy_tid(), level)) {
+    if (!gt_tap_set_level(tid != 0 ? tid : gt_policy_tid(), level, lent)) {
         PyErr_SetString(TapError, "too many threads have been given priorities");
         return NULL;
     }
@@ -390,8 +390,8 @@ static PyMethodDef methods[] = {
      "set_policy(policy)\n\nWho gets the GIL next: 0 as CPython has it, 1 by priority, 2 by "
      "priority and by account. Raises TapError if the GIL cannot be tapped here."},
     {"set_level", core_set_level, METH_VARARGS,
-     "set_level(native_id, level)\n\nSet a thread's priority; native_id 0 is the caller. Raises "
-     "TapError if there is no room for it."},
+     "set_level(native_id, level, lent=False)\n\nSet a thread's priority; native_id 0 is the caller. "
+     "lent: until recording stops. Raises TapError if there is no room for it."},
     {"level", core_level, METH_VARARGS,
      "level(native_id) -> int\n\nA thread's priority; native_id 0 is the caller."},
     {"state", core_state, METH_NOARGS,

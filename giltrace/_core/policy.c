@@ -71,11 +71,17 @@ static void look_up_level(uint32_t changes)
     gt_turn.looked = changes;
 }
 
+void gt_policy_look(void)
+{
+    uint32_t changes = atomic_load_explicit(&gt_levels_changes, memory_order_acquire);
+    if (gt_turn.looked != changes)
+        look_up_level(changes);
+}
+
 /* The thread and the GIL as this policy knows them. */
 static inline void meet(gt_turns_t *turns)
 {
     uint32_t now = atomic_load_explicit(&epoch, memory_order_relaxed);
-    uint32_t changes = atomic_load_explicit(&gt_levels_changes, memory_order_acquire);
     if (turns->epoch != now)
         *turns = (gt_turns_t){.epoch = now, .main = turns->main, .queue = turns->queue,
                               .interval_ns = DEFAULT_INTERVAL_NS};
@@ -85,8 +91,7 @@ static inline void meet(gt_turns_t *turns)
         gt_turn.account_ns = turns->floor_ns - NEW_CREDIT_NS;
         gt_turn.burst_ns = gt_turn.usual_ns = gt_turn.released_ns = gt_turn.asked_ns = 0;
     }
-    if (gt_turn.looked != changes)
-        look_up_level(changes);
+    gt_policy_look();
 }
 
 /* The holder's account as it stands now. */
@@ -402,9 +407,10 @@ void gt_policy_begins(gt_turns_t *turns, gt_policy_t policy)
 
 void gt_policy_level_changed(gt_turns_t *turns, uint32_t tid, int level)
 {
-    if (tid == gt_turn.tid && turns->queue.first != NULL) {
-        /* The holder's: it may be less urgent than a waiter now. */
-        pthread_cond_signal(&turns->queue.first->cond);
+    if (turns->holder != NULL && turns->holder->tid == tid) {
+        atomic_store_explicit(&turns->holder->level, level, memory_order_relaxed);
+        if (turns->queue.first != NULL) /* it may be less urgent than that one now */
+            pthread_cond_signal(&turns->queue.first->cond);
         return;
     }
     for (gt_waiter_t *waiter = turns->queue.oldest; waiter != NULL; waiter = waiter->newer) {

@@ -55,7 +55,7 @@ extern _Thread_local gt_turn_t gt_turn __attribute__((tls_model("initial-exec"),
 typedef struct {
     gt_queue_t queue;
     gt_waiter_t *handed;     /* the GIL is free, and this one's to take */
-    const gt_turn_t *holder; /* NULL: free, or taken before we were here */
+    gt_turn_t *holder;       /* NULL: free, or taken before we were here */
     uint32_t epoch;          /* of the policy that this belongs to */
     bool main;               /* the main interpreter's */
     bool free;
@@ -98,8 +98,12 @@ bool gt_policy_setup(void);
  * vanish at any time, notice when they wake up, after LONGEST_SLEEP_ASIDE_NS at the latest. */
 void gt_policy_begins(gt_turns_t *turns, gt_policy_t policy);
 
-/* The level of `tid` has changed: tell it if it waits. Same context. */
+/* The level of `tid` has changed: tell it if it waits or holds. `turns` is the main GIL's, and its
+ * mutex is held. */
 void gt_policy_level_changed(gt_turns_t *turns, uint32_t tid, int level);
+
+/* Learn the calling thread's level if others may have changed it. Context: any. */
+void gt_policy_look(void);
 
 /* The calling thread's id. Context: any. */
 uint32_t gt_policy_tid(void);

@@ -295,6 +295,16 @@ static PyObject *reader_switch(reader_t *self, PyObject *arg)
     Py_RETURN_NONE;
 }
 
+static PyObject *reader_wish(reader_t *self, PyObject *args)
+{
+    gt_wish_t wish;
+    unsigned long long born;
+    if (!PyArg_ParseTuple(args, "IKi", &wish.tid, &born, &wish.level) || !is_open(self))
+        return NULL;
+    wish.born = born;
+    return PyBool_FromLong(gt_wish(&self->arena, &wish));
+}
+
 static PyObject *reader_close(reader_t *self, PyObject *Py_UNUSED(none))
 {
     release(self);
@@ -313,6 +323,13 @@ static PyObject *reader_info(reader_t *self, void *Py_UNUSED(closure))
 static PyObject *reader_capacity(reader_t *self, void *Py_UNUSED(closure))
 {
     return PyLong_FromSize_t(self->room);
+}
+
+static PyObject *reader_policy(reader_t *self, void *Py_UNUSED(closure))
+{
+    if (!is_open(self))
+        return NULL;
+    return PyLong_FromUnsignedLong(atomic_load(&self->arena.header->policy));
 }
 
 static PyMethodDef methods[] = {
@@ -337,12 +354,17 @@ static PyMethodDef methods[] = {
      "events it lost, or None while some are unread."},
     {"switch", (PyCFunction)reader_switch, METH_O,
      "switch(on)\n\nTurn the target's recording on or off."},
+    {"wish", (PyCFunction)reader_wish, METH_VARARGS,
+     "wish(native_id, born, level) -> bool\n\nAsk the target to give a thread a priority, when a "
+     "thread of its next takes the GIL or waits for it. born: when the thread was started, in clock "
+     "ticks since boot. False: earlier wishes have not been heard yet."},
     {"close", (PyCFunction)reader_close, METH_NOARGS, "close()"},
     {NULL, NULL, 0, NULL},
 };
 
 static PyGetSetDef getset[] = {
     {"capacity", (getter)reader_capacity, NULL, "how many events the arena can hold", NULL},
+    {"policy", (getter)reader_policy, NULL, "number of the policy that the target follows", NULL},
     {"info", (getter)reader_info, NULL, "(pid, start_ns, JSON bytes of the runtime)", NULL},
     {NULL, NULL, NULL, NULL, NULL},
 };

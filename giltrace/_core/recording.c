@@ -38,6 +38,7 @@ static bool attach(const gt_arena_t *arena, uint64_t now_ns)
         gt_self.level = 0;
         gt_self.cpu_ns = 0;
         gt_self.epoch = current;
+        gt_policy_look();
     }
     if (gt_self.writer.slot != NULL)
         return true;

@@ -73,6 +73,40 @@ static inline void leave(gt_gil_t *gil)
         atomic_fetch_sub(&gil->busy, 1);
 }
 
+static inline bool has_policy(void)
+{
+    return atomic_load_explicit(&gt_policy_mode, memory_order_relaxed) != GT_POLICY_CPYTHON;
+}
+
+/* --- What the recorder wishes -------------------------------------------------------- */
+
+static void level_changed(uint32_t tid, int level)
+{
+    if (has_policy())
+        gt_policy_level_changed(&gils[0].turns, tid, level);
+}
+
+static void grant(const gt_arena_t *arena)
+{
+    gt_wish_t wish;
+    for (int i = 0; i < GT_WISHES && gt_wish_next(arena, &wish); i++) {
+        /* Also 0, for which there is no thread, must not be looked for in the table. */
+        if (wish.born == 0 || gt_levels_born(wish.tid) != wish.born)
+            continue;
+        if (gt_levels_set(wish.tid, wish.born, wish.level, true, true))
+            level_changed(wish.tid, wish.level);
+    }
+}
+
+/* The recorder's wishes lie beside what enter() has just read. */
+static inline void listen(const gt_gil_t *gil, const gt_arena_t *arena)
+{
+    if (gil == gils &&
+        atomic_load_explicit(&arena->header->wishes, memory_order_relaxed) !=
+            atomic_load_explicit(&arena->header->wishes_seen, memory_order_relaxed))
+        grant(arena);
+}
+
 /* --- The hooks ----------------------------------------------------------------------- */
 
 static inline gt_gil_t *find(const pthread_cond_t *cond, bool *is_switch)
@@ -92,11 +126,6 @@ static inline gt_gil_t *find(const pthread_cond_t *cond, bool *is_switch)
 static inline bool from_save_thread(const void *const *caller_frame)
 {
     return known.save_return != NULL && caller_frame[known.save_depth] == known.save_return;
-}
-
-static inline bool has_policy(void)
-{
-    return atomic_load_explicit(&gt_policy_mode, memory_order_relaxed) != GT_POLICY_CPYTHON;
 }
 
 /* Threads that are where the policy's queues are used. Whoever ends the policy waits until there
@@ -132,9 +161,10 @@ static int hook_cond_signal(pthread_cond_t *cond)
             obeyed();
     }
     if (gil != NULL && (arena = enter(gil)) != NULL) {
-        if (acquired)
+        if (acquired) {
+            listen(gil, arena);
             gt_record_acquire(arena, gil, gt_clock_ns(&gil->clock), 0);
-        else
+        } else
             gt_record_release(arena, gil, gt_clock_ns(&gil->clock),
                            from_save_thread(GT_CALLER_FRAME) ? GT_FLAG_CALL : 0);
         leave(gil);
@@ -149,6 +179,7 @@ static inline void record_wait(gt_gil_t *gil, const struct timespec *deadline)
     const gt_arena_t *arena = enter(gil);
     if (arena == NULL)
         return;
+    listen(gil, arena);
     gt_record_wait(arena, gil, deadline);
     leave(gil);
 }
@@ -418,6 +449,7 @@ bool gt_tap_start(const gt_arena_t *arena, unsigned stacks, gt_error_t *error)
     gt_recording_begins(stacks);
     lock_registry();
     atomic_store(&arena->header->interpreters_before, count_others());
+    atomic_store(&arena->header->policy, gt_tap_policy());
     next_row = 0;
     active = arena;
     pthread_mutex_lock(known.mutex);
@@ -440,6 +472,7 @@ static void stop_recording(void)
     if (gils[0].held && gils[0].last == &gt_self)
         gt_record_release(arena, &gils[0], gt_clock_ns(&gils[0].clock), GT_FLAG_SYNTHETIC);
     atomic_store(&gils[0].arena, NULL);
+    gt_levels_return(level_changed);
     pthread_mutex_unlock(known.mutex);
     for (uint32_t i = 1; i < atomic_load(&n_gils); i++) {
         atomic_store(&gils[i].arena, NULL);
@@ -480,6 +513,8 @@ bool gt_tap_set_policy(gt_policy_t policy, gt_error_t *error)
     pthread_mutex_lock(known.mutex);
     gt_policy_begins(&gils[0].turns, policy);
     pthread_mutex_unlock(known.mutex);
+    if (active != NULL)
+        atomic_store(&active->header->policy, policy);
     if (policy != GT_POLICY_CPYTHON)
         return true;
     while (atomic_load(&obeying) != 0) { /* each has been woken, or sleeps for some ms at most */
@@ -498,27 +533,26 @@ gt_policy_t gt_tap_policy(void)
     return atomic_load(&gt_policy_mode);
 }
 
-bool gt_tap_set_level(uint32_t tid, int level)
+bool gt_tap_set_level(uint32_t tid, int level, bool lent)
 {
     bool mine = tid == gt_policy_tid();
     uint64_t born = gt_levels_born(tid);
-    if (!gt_levels_set(tid, born, level, !mine))
-        return false;
-    if (mine)
-        atomic_store(&gt_turn.level, level);
-    if (installed && has_policy()) {
+    bool hooked = installed; /* then the recorder may have wishes as well */
+    if (hooked)
         pthread_mutex_lock(known.mutex);
-        gt_policy_level_changed(&gils[0].turns, tid, level);
+    bool done = gt_levels_set(tid, born, level, !mine, lent);
+    if (done && mine)
+        atomic_store(&gt_turn.level, level);
+    if (done && hooked)
+        level_changed(tid, level);
+    if (hooked)
         pthread_mutex_unlock(known.mutex);
-    }
-    return true;
+    return done;
 }
 
 int gt_tap_level(uint32_t tid)
 {
     int level = 0;
-    if (tid == gt_policy_tid())
-        return atomic_load(&gt_turn.level);
     gt_levels_get(tid, gt_levels_born, &level);
     return level;
 }

@@ -44,9 +44,9 @@ bool gt_tap_install(gt_error_t *error);
 bool gt_tap_set_policy(gt_policy_t policy, gt_error_t *error);
 gt_policy_t gt_tap_policy(void);
 
-/* A thread's priority: kept whatever the policy is, also while there is none. False: there is no
- * room for it. Context: GIL held. */
-bool gt_tap_set_level(uint32_t tid, int level);
+/* A thread's priority: kept whatever the policy is, also while there is none. `lent`: when the
+ * recording stops it gets back what it had. False: there is no room for it. Context: GIL held. */
+bool gt_tap_set_level(uint32_t tid, int level, bool lent);
 int gt_tap_level(uint32_t tid);
 
 bool gt_tap_installed(void);

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from giltrace.cli.policies import RECORDED, policy_options
 from giltrace.cli.recording import conclude, recording_options, settings
+from giltrace.record.policy import Name, policy_of
 from giltrace.record.settings import Calls
 
 
 @click.command(short_help="Record a process that runs already.")
 @recording_options
+@policy_options(default=RECORDED)
 @click.argument("pid", type=click.IntRange(min=1), metavar="PID")
 def attach(
     pid: int,
@@ -24,6 +27,8 @@ def attach(
     buffer_mib: int,
     children: bool,
     quiet: bool,
+    policy: Name | None,
+    rules: tuple[str, ...],
 ) -> int:
     """Record the running Python process PID, then leave it as it was.
 
@@ -33,7 +38,7 @@ def attach(
 
     Recording ends with Ctrl-C, after --duration, or when the process ends. The process goes on
     undisturbed and keeps nothing of giltrace. Processes that it forks meanwhile are recorded, too
-    (unless --no-children is given).
+    (unless --no-children is given). With --policy it follows that policy while it is recorded.
 
     This needs the rights of a debugger: a process of your own, where the kernel allows that
     (kernel.yama.ptrace_scope=0), or root. The process's Python must be CPython 3.11 or later, and
@@ -45,12 +50,14 @@ def attach(
     from giltrace.record.signals import Interrupted
     from giltrace.record.status import StatusLine
 
+    chosen = policy_of(policy, rules)
     process = examine(pid)
     options = Options(
         output=path or Path(f"{process.label}-{pid}.giltrace"),
         force=force,
         duration_s=duration_s,
         settings=settings(stacks, calls, least_span_us, buffer_mib, children),
+        policy=chosen,
     )
     outcome = record(process, options, StatusLine(enabled=not quiet), Interrupted())
     return conclude(outcome, options.output, quiet=quiet)

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from giltrace.cli import diagnostics
+from giltrace.cli.policies import RECORDED, policy_options
 from giltrace.cli.recording import settings
 from giltrace.errors import GiltraceError
+from giltrace.record.policy import Name, Policy, policy_of
 from giltrace.record.settings import CALLS, Calls, Settings
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ _LEAST_SIZE: Final = (60, 20)
     type=click.Choice(CALLS),
     help="As of giltrace record.",
 )
+@policy_options(default=RECORDED)
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="[PID | TARGET...]")
 def live(
     path: Path | None,
@@ -63,6 +66,8 @@ def live(
     force: bool,
     seconds: float,
     calls: Calls,
+    policy: Name | None,
+    rules: tuple[str, ...],
     target: Sequence[str],
 ) -> int:
     """Look at a program while it runs: who holds the GIL, who waits, and on whom to blame it.
@@ -75,12 +80,18 @@ def live(
     A process that is being recorded already is looked at through that recording, at no cost for it;
     another one is attached to (see giltrace attach). Quitting the view leaves the program running.
     The output of a program that was started here goes into a file, which is named in the view.
+
+    With --policy or --priority the program follows a policy while it is looked at, and + and -
+    change the priority of a thread.
     """
     if target and target[0].startswith("-") and target[0] not in ("-m", "-c"):
         raise click.NoSuchOption(target[0])
+    chosen = policy_of(policy, rules)
+    if not target and chosen.name != "cpython":
+        raise click.UsageError("--policy needs a program or a process to follow it.")
     _check_terminal()
     asked = settings(1, calls, 100.0, 16, True)
-    watched = _watch(tuple(target), asked, path, log, force=force)
+    watched = _watch(tuple(target), asked, chosen, path, log, force=force)
     if watched is None:
         return 0
     return _look(watched, seconds)
@@ -101,7 +112,13 @@ def _check_terminal() -> None:
 
 
 def _watch(
-    target: tuple[str, ...], asked: Settings, path: Path | None, log: Path | None, *, force: bool
+    target: tuple[str, ...],
+    asked: Settings,
+    policy: Policy,
+    path: Path | None,
+    log: Path | None,
+    *,
+    force: bool,
 ) -> Watched | None:
     from giltrace.record import live as looking
     from giltrace.record.target import resolve
@@ -109,7 +126,7 @@ def _watch(
     if not target:
         return _pick()
     if len(target) == 1 and target[0].isdigit():
-        return looking.join(int(target[0]), asked, path, force=force)
+        return looking.join(int(target[0]), asked, policy, path, force=force)
     resolve(target)  # what is wrong with it is said before anything is started
     if log is None:
         handle, name = tempfile.mkstemp(prefix="giltrace-output-", suffix=".log")
@@ -117,7 +134,7 @@ def _watch(
         log, force_log = Path(name), True
     else:
         force_log = force
-    return looking.start(target, asked, path, log, force=force, force_log=force_log)
+    return looking.start(target, asked, policy, path, log, force=force, force_log=force_log)
 
 
 def _pick() -> Watched | None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from giltrace.record.policy import NAMES
+
+RECORDED: Final = "cpython, or manual if there is a --priority"
+"""What happens without these options where a program is recorded."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 

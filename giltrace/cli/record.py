@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from giltrace.cli.flight import conclude_flight, flight_of, flight_options
-from giltrace.cli.policies import policy_options
+from giltrace.cli.policies import RECORDED, policy_options
 from giltrace.cli.recording import conclude, recording_options, settings
 from giltrace.record.policy import Name, policy_of
 from giltrace.record.settings import BACKENDS, Backend, Calls
@@ -29,7 +29,7 @@ from giltrace.record.settings import BACKENDS, Backend, Calls
     help="tap: see each hand-off. portable: infer them from function calls, as in PyPy. "
     "auto: do that only where the GIL cannot be tapped.",
 )
-@policy_options(default="cpython, or manual if there is a --priority")
+@policy_options(default=RECORDED)
 @flight_options
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET...")
 def record(

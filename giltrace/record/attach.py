@@ -48,6 +48,8 @@ def attach(
         CaptureFile(options.output, force=options.force) as file,
     ):
         about = session_info(list(process.argv), options.settings, options.duration_s)
+        about.options.update(options.policy.described())
+        options.policy.ask(session)
         collector = Collector(session, writer := CaptureWriter(file.stream, about))
         if options.shared:
             session.announce(options.output)
@@ -73,6 +75,8 @@ def launch(
         CaptureFile(options.output, force=options.force) as file,
     ):
         about = session_info(list(target.argv), options.settings, options.duration_s)
+        about.options.update(options.policy.described())
+        options.policy.ask(session)
         collector = Collector(session, writer := CaptureWriter(file.stream, about))
         with interruptible() as mask:
             pid = spawn(target, session.environment(os.environ), mask)

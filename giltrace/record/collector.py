@@ -19,6 +19,7 @@ from giltrace.record.session import Refusal, Session
 from giltrace.record.sink import Sink
 from giltrace.record.sockets import Sockets
 from giltrace.record.sources import Sources
+from giltrace.record.wishes import grant
 
 _SAMPLE_NS = 250_000_000
 _RECLAIM_NS = 100_000_000
@@ -76,6 +77,7 @@ class Collector:
             OSError: the capture cannot be written.
         """
         self._meet()
+        grant(self._session, self.drains)
         for drain in self.drains[:]:
             self._poll(drain)
         now = time.monotonic_ns()

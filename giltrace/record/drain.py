@@ -20,6 +20,7 @@ from giltrace.capture.records import (
     ThreadInfo,
     ThreadName,
 )
+from giltrace.errors import GiltraceError
 from giltrace.record.descriptors import Descriptors
 
 if TYPE_CHECKING:
@@ -165,6 +166,25 @@ class ProcessDrain:
         """Turn the process's recording off."""
         self._reader.switch(False)
 
+    def wish(self, tid: int, priority: int) -> None:
+        """Ask the process to give one of its threads a priority.
+
+        Raises:
+            GiltraceError: it cannot.
+        """
+        if not self._reader.policy:
+            raise GiltraceError(
+                f"process {self.pid} follows no policy, so priorities would change nothing",
+                "Look at it under one: giltrace live --policy auto …",
+            )
+        born = _born(self.pid, tid)
+        if not born:
+            raise GiltraceError(f"process {self.pid} has no thread {tid} any more")
+        if not self._reader.wish(tid, born, priority):
+            raise GiltraceError(
+                f"process {self.pid} has not come to take its GIL since it was asked before"
+            )
+
     def finish(self, status: str) -> None:
         """Take the rest and write the PROCESS_END record."""
         now = time.monotonic_ns()
@@ -300,6 +320,15 @@ def _tids(pid: int) -> set[int]:
         return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
     except OSError:
         return set()
+
+
+def _born(pid: int, tid: int) -> int:
+    """When a thread was started, in clock ticks since boot; 0: there is no such thread."""
+    try:
+        with open(f"/proc/{pid}/task/{tid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, ValueError, IndexError):
+        return 0
 
 
 def _comm(pid: int, tid: int) -> str:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from giltrace.errors import GiltraceError
+from giltrace.record.policy import Policy
 from giltrace.record.running import examine
 from giltrace.record.serve import command
 from giltrace.record.session import Followed, under_way, without_session
@@ -72,12 +73,15 @@ class Watched:
         return words
 
 
-def join(pid: int, settings: Settings, keep: Path | None, *, force: bool) -> Watched:
+def join(
+    pid: int, settings: Settings, policy: Policy, keep: Path | None, *, force: bool
+) -> Watched:
     """Look at a process: through the recording that has it, or by attaching to it.
 
     Args:
         pid: its process id, or that of its recorder.
         settings: how to record it, if we have to.
+        policy: what it is to follow then.
         keep: the capture to write then; None: one that goes when the view does.
         force: replace that if it exists.
 
@@ -86,10 +90,15 @@ def join(pid: int, settings: Settings, keep: Path | None, *, force: bool) -> Wat
     """
     for one in under_way():
         if pid == one.recorder or pid in one.processes:
+            if policy.name != "cpython":
+                raise GiltraceError(
+                    f"process {pid} is being recorded already, under a policy of that recording",
+                    "Leave out --policy and --priority, or stop that recording first.",
+                )
             return follow(one)
     process = examine(pid)
     title = f"process {pid}: {' '.join(process.argv)}"
-    return _start(title, settings, keep, force=force, pid=pid)
+    return _start(title, settings, policy, keep, force=force, pid=pid)
 
 
 def follow(recording: Followed) -> Watched:
@@ -101,6 +110,7 @@ def follow(recording: Followed) -> Watched:
 def start(
     target: tuple[str, ...],
     settings: Settings,
+    policy: Policy,
     keep: Path | None,
     output: Path,
     *,
@@ -112,6 +122,7 @@ def start(
     Args:
         target: what to start.
         settings: how to record it.
+        policy: what it is to follow.
         keep: the capture to write; None: one that goes when the view does.
         output: where its output and errors go.
         force: replace the capture if it exists.
@@ -122,7 +133,9 @@ def start(
     """
     try:
         with open(output, "wb" if force_log else "xb") as log:
-            watched = _start(" ".join(target), settings, keep, force=force, target=target, log=log)
+            watched = _start(
+                " ".join(target), settings, policy, keep, force=force, target=target, log=log
+            )
     except FileExistsError:
         raise GiltraceError(f"{output} exists", "Name another file: --log FILE") from None
     except OSError as error:
@@ -134,6 +147,7 @@ def start(
 def _start(
     title: str,
     settings: Settings,
+    policy: Policy,
     keep: Path | None,
     *,
     force: bool,
@@ -146,7 +160,7 @@ def _start(
     words, told = os.pipe()
     try:
         recorder = subprocess.Popen(
-            command(capture, settings, told, force=force, pid=pid, target=target),
+            command(capture, settings, policy, told, force=force, pid=pid, target=target),
             stdin=subprocess.PIPE,
             stdout=log,
             stderr=log,

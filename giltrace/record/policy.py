@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal, TypeAlias, get_args
 
 from giltrace.errors import GiltraceError
-from giltrace.record.session import with_boot
+from giltrace.record.session import Session, with_boot
 
 Name: TypeAlias = Literal["cpython", "manual", "auto"]
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
@@ -30,9 +30,22 @@ class Policy:
         """``base`` with what makes every Python started in it follow this policy."""
         if self.name == "cpython":
             return dict(base)
-        lines = "\n".join(f"{priority} {pattern}" for pattern, priority in self.rules)
         # Both names are read by giltrace.runtime.boot, in whatever Python that is.
-        return with_boot(base) | {"GILTRACE_POLICY": self.name, "GILTRACE_PRIORITIES": lines}
+        return with_boot(base) | {"GILTRACE_POLICY": self.name, "GILTRACE_PRIORITIES": self._lines}
+
+    def ask(self, session: Session) -> None:
+        """Make every process of a session follow this policy while it is recorded.
+
+        Raises:
+            GiltraceError: the session's folder cannot be written to.
+        """
+        if self.name != "cpython":
+            session.ask_policy(f"{self.name}\n{self._lines}")
+
+    @property
+    def _lines(self) -> str:
+        """The rules as `giltrace.runtime.priorities` reads them."""
+        return "\n".join(f"{priority} {pattern}" for pattern, priority in self.rules)
 
     def described(self) -> dict[str, Any]:
         """For the first record of a capture."""

@@ -17,6 +17,7 @@ from typing import Any
 
 from giltrace.errors import GiltraceError
 from giltrace.record.attach import attach, launch
+from giltrace.record.policy import Policy
 from giltrace.record.run import Options
 from giltrace.record.running import examine
 from giltrace.record.settings import Settings
@@ -46,6 +47,7 @@ class UntilInputEnds(Interrupted):
 def command(
     output: Path,
     settings: Settings,
+    policy: Policy,
     told: int,
     *,
     force: bool = False,
@@ -56,7 +58,8 @@ def command(
 
     ``told`` is the descriptor on which it says what is to be said.
     """
-    asked = {"settings": asdict(settings), "force": force, "pid": pid, "told": told}
+    asked: dict[str, Any] = {"settings": asdict(settings), "policy": asdict(policy)}
+    asked |= {"force": force, "pid": pid, "told": told}
     words = [sys.executable, "-m", "giltrace.record.serve", str(output), json.dumps(asked)]
     return [*words, *target]
 
@@ -65,8 +68,13 @@ def main(output: str, asked: str, *target: str) -> int:
     """Record; returns an exit status."""
     wanted: dict[str, Any] = json.loads(asked)
     os.set_inheritable(wanted["told"], False)
+    name, rules = wanted["policy"]["name"], wanted["policy"]["rules"]
     options = Options(
-        Path(output), force=wanted["force"], settings=Settings(**wanted["settings"]), shared=False
+        Path(output),
+        force=wanted["force"],
+        settings=Settings(**wanted["settings"]),
+        policy=Policy(name, tuple(map(tuple, rules))),
+        shared=False,
     )
     status = StatusLine(enabled=False)
     try:

@@ -22,6 +22,7 @@ from giltrace.record.settings import OPTIONS, Settings, recorder_of
 
 ENVIRONMENT = "GILTRACE_SESSION"
 _CAPTURE = "capture"
+_POLICY = "policy"
 _BOOT = Path(__file__).parent.parent / "runtime" / "boot"
 
 
@@ -102,9 +103,24 @@ class Session:
             found.append(Refusal(guarded.number(path.name, 0), executable, reason))
         return found
 
+    def wishes(self) -> Iterator[Path]:
+        """Wishes that have appeared since the last call."""
+        return self._news(".wish")
+
     def announce(self, capture: Path) -> None:
         """Say where the capture is, for those who want to follow it."""
         self.put(_CAPTURE, f"{capture.absolute()}\n")
+
+    def ask_policy(self, text: str) -> None:
+        """What the processes that join are to follow: see `giltrace.runtime.options.policy`.
+
+        Raises:
+            GiltraceError: it cannot be written.
+        """
+        try:
+            self.put(_POLICY, text)
+        except OSError as error:
+            raise _no_room(self.path, error) from None
 
     def put(self, name: str, text: str) -> Path:
         """Write a new file for the processes of this session, which own the folder.
@@ -185,6 +201,23 @@ class Followed:
     processes: tuple[int, ...]
 
 
+def session_of(recorder: int) -> Session:
+    """The session in which a recorder of this user's reads.
+
+    Raises:
+        GiltraceError: there is none.
+    """
+    for folder in _folders():
+        if recorder_of(folder) == recorder:
+            return Session.at(folder)
+    raise GiltraceError("the recording is over")
+
+
+def _folders() -> Iterator[Path]:
+    roots = [_root()] if os.geteuid() else [_root(), _root(for_others=True)]
+    return (folder for root in roots for folder in root.iterdir())
+
+
 def under_way() -> list[Followed]:
     """This user's recordings that are under way, the latest first.
 
@@ -192,9 +225,7 @@ def under_way() -> list[Followed]:
         GiltraceError: the folder they would be in is not this user's alone.
     """
     found = []
-    roots = [_root()] if os.geteuid() else [_root(), _root(for_others=True)]
-    folders = [folder for root in roots for folder in root.iterdir()]
-    for folder in sorted(folders, key=lambda path: -_age(path)):
+    for folder in sorted(_folders(), key=lambda path: -_age(path)):
         recorder = recorder_of(folder)
         try:
             capture = Path(guarded.read_text(folder / _CAPTURE).rstrip("\n"))

@@ -52,6 +52,8 @@ def attach(session: str) -> None:
         if _session and options.is_alive(_recorder(_session)):
             raise _core.TapError("it is being recorded already")
         leave()  # the recorder was killed
+    if options.policy(session) is not None and _core.state()["policy"]:
+        raise _core.TapError("it follows a policy of its own: leave out --policy and --priority")
     join(session)
     name_visitor()
 
@@ -81,6 +83,11 @@ def _join(session: str, first: int) -> bool:
         return False
     _start(session, asked, first)
     _session = session
+    try:
+        _follow_policy(session)
+    except BaseException:
+        leave()
+        raise
     names.watch()
     if asked.get("calls", 0) >= _IO:
         calls.watch()
@@ -90,10 +97,24 @@ def _join(session: str, first: int) -> bool:
     return True
 
 
+def _follow_policy(session: str) -> None:
+    if (asked := options.policy(session)) is not None:
+        # Seldom wanted, and not cheap to import.
+        from giltrace.runtime import priorities
+
+        priorities.visit(*asked)
+
+
+def _leave_policy() -> None:
+    if (priorities := sys.modules.get("giltrace.runtime.priorities")) is not None:
+        priorities.leave()
+
+
 def leave() -> None:
     """Stop recording this process and undo everything. A no-op if it is not recorded."""
     global _session, _at_exit
     _session = ""
+    _leave_policy()
     names.unwatch()
     calls.unwatch()
     spans.unwatch()
@@ -147,6 +168,8 @@ def _after_fork() -> None:
             _join(session, _FORKED)
         except Exception as error:  # the fork is the target's; it must not fail because of us
             print(f"giltrace: process {os.getpid()} is not recorded: {error}", file=sys.stderr)
+    if not _session:
+        _leave_policy()
 
 
 def _recorder(session: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 
 _FILE = "options"
+_POLICY = "policy"
 _ONLY = "only"
 NAMESPACES = ("pid", "time")
 """Kinds of namespaces that a recorder has to share with what it records."""
@@ -25,6 +26,20 @@ def read(session: str) -> dict[str, int]:
     """
     with open(os.path.join(session, _FILE), encoding="ascii") as lines:
         return {key: int(value) for key, value in (line.split() for line in lines)}
+
+
+def policy(session: str) -> tuple[str, str] | None:
+    """The policy that the session's processes are to follow, and its rules; None: their own.
+
+    Raises:
+        OSError: the session's folder cannot be read.
+    """
+    try:
+        with open(os.path.join(session, _POLICY), encoding="utf-8") as file:
+            name, _, rules = file.read().partition("\n")
+    except FileNotFoundError:
+        return None
+    return name, rules
 
 
 def admits(session: str, asked: dict[str, int]) -> bool:

@@ -50,7 +50,11 @@ def join(session: str, why: str = "") -> None:
     if recording or not _is_main_interpreter():
         return
     _refuse()
-    notes = (f"the GIL could not be tapped: {why[:_WHY_CHARACTERS]}",) if why else ()
+    notes: tuple[str, ...] = (
+        (f"the GIL could not be tapped: {why[:_WHY_CHARACTERS]}",) if why else ()
+    )
+    if options.policy(session) is not None:
+        notes += ("it follows no policy: there are priorities only where the GIL can be tapped",)
     _join(session, notes, _RING_BYTES)
 
 

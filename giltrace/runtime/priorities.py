@@ -16,6 +16,7 @@ POLICIES = ("cpython", "manual", "auto")
 
 _chosen = False
 _registered = False
+_visiting = False
 _rules: list[tuple[str, int]] = []
 
 
@@ -101,6 +102,46 @@ def obey(name: str, rules: str) -> None:
         giltrace._core.TapError: the GIL of this interpreter cannot be tapped.
     """
     policy(name)
+    _follow(rules)
+
+
+def visit(name: str, rules: str) -> bool:
+    """Follow what a command line asked for until `leave`, while this process is being recorded.
+
+    Args:
+        name: as of `obey`.
+        rules: as of `obey`.
+
+    Returns:
+        Whether it does: not if the process has a policy of its own.
+
+    Raises:
+        ValueError, giltrace._core.TapError: as of `obey`.
+    """
+    global _visiting
+    if _core.state()["policy"]:
+        return _visiting  # in a forked child
+    _visiting = True
+    _apply(name)
+    _follow(rules)
+    return True
+
+
+def leave() -> None:
+    """Undo `visit`. Priorities of threads go back to what they were when recording stops."""
+    global _visiting, _registered
+    if not _visiting:
+        return
+    _visiting = False
+    names.unfollow(_apply_rules)
+    _rules.clear()
+    if not _chosen:  # by the program itself, meanwhile
+        _core.set_policy(0)
+        atexit.unregister(_core.set_policy)
+        _registered = False
+
+
+def _follow(rules: str) -> None:
     for line in rules.splitlines():
         number, _, pattern = line.partition(" ")
         _rules.append((pattern, int(number)))
@@ -114,7 +155,7 @@ def _apply_rules(native_id: int, name: str) -> None:
     for pattern, number in _rules:
         if fnmatchcase(name, pattern):
             try:
-                _core.set_level(native_id, number)
+                _core.set_level(native_id, number, _visiting)
             except _core.TapError:
                 pass  # thousands of threads have priorities; this one has none
             return

@@ -143,10 +143,10 @@ def attach(pid: int, *options: str) -> subprocess.CompletedProcess[str]:
 
 
 @contextmanager
-def attached(pid: int, output: Path) -> Iterator[subprocess.Popen[str]]:
+def attached(pid: int, output: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
     """Record a process while the block runs, from its first event on; Ctrl-C at the end."""
     with subprocess.Popen(
-        command(pid, "-q", "-o", str(output)),
+        command(pid, "-q", "-o", str(output), *options),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
