@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -18,9 +17,8 @@ import numpy as np
 from giltrace.analysis.findings.cycles import begun
 from giltrace.analysis.findings.finding import Finding, Kind
 from giltrace.analysis.findings.registry import find_all
-from giltrace.analysis.findings.scene import Scene, holds_before
+from giltrace.analysis.findings.scene import Scene
 from giltrace.analysis.summary import Summary, percentile, summarise
-from giltrace.model.tables import I8
 from giltrace.model.trace import Trace
 
 CHANGED: Final = 0.1
@@ -176,10 +174,6 @@ class Side:
             if one.acquires or one.waits:
                 self.by_name[thread.name].append(thread.index)
 
-    @cached_property
-    def _before(self) -> I8:
-        return holds_before(self.trace) if len(self.trace.holds) else np.zeros(0, np.int64)
-
     @property
     def wall_ns(self) -> int:
         """The length of the recording."""
@@ -231,7 +225,7 @@ class Side:
             for gil in trace.gils:
                 if gil.process != trace.threads[thread].process:
                     continue
-                scene = Scene(trace, gil, self._before)
+                scene = Scene(trace, gil)
                 begins = begun(scene, thread, call, where)
                 if len(begins) <= _FEW:
                     continue

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from giltrace.analysis.findings.overlaps import Overlaps
+from giltrace.analysis.findings.overlaps import Overlaps, Parts, granted_of
 from giltrace.model.dense import numbered, sums
 from giltrace.model.tables import I8
 from giltrace.model.trace import Trace
@@ -79,11 +79,9 @@ def _blamed(trace: Trace) -> I8:
     for gil in range(len(trace.gils)):
         here, there = trace.holds_of(gil), trace.waits_of(gil)
         start, end = trace.holds.start[here], trace.holds.end[here]
-        led_to = trace.waits.hold[there]
-        granted = np.where(led_to >= 0, led_to - here.start, -1)
         waits = trace.waits.start[there], trace.waits.end[there]
-        overlaps = Overlaps((start, end), waits, granted)
-        found[here] = overlaps.laid(start, end, np.arange(there.stop - there.start))
+        overlaps = Overlaps((start, end), waits, granted_of(trace, there, here.start))
+        found[here] = overlaps.laid(Parts(start, end), np.arange(there.stop - there.start))
     return found
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from giltrace.export.rows import rows_of
+from giltrace.model.dense import rows_of
 from giltrace.model.tables import I8
 
 if TYPE_CHECKING:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import numpy as np
 
-from giltrace.export.rows import chunks, rows_of
+from giltrace.export.rows import chunks
+from giltrace.model.dense import rows_of
 from giltrace.model.tables import I8, U1, Bool
 
 if TYPE_CHECKING:

@@ -184,7 +184,7 @@ def _numbered(lanes: Lanes, lane: LaneIds, numbers: tuple[I4, I4]) -> tuple[I4, 
     if len(lane) == 0:
         return np.zeros(0, np.int32), np.zeros(0, np.int32)
     if lanes.n_gils == 1:
-        return np.full(len(lane), gil[0], np.int32), gather(thread, lane)
+        return constant(int(gil[0]), len(lane), np.int32), gather(thread, lane)
     each = np.arange(len(thread) * lanes.n_gils)
     return gather(gil[each % lanes.n_gils], lane), gather(thread[each // lanes.n_gils], lane)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from giltrace.capture.events import FLAG_AT_CHECK, FLAG_CALL, FLAG_SYNTHETIC
+from giltrace.model.dense import rows_of
 from giltrace.model.drafts import Draft
 from giltrace.model.tables import I1, I8, U1, Bool, Cause
 
@@ -43,8 +44,8 @@ def _blind(draft: Draft, blind: I8) -> Bool:
     if len(blind) == 0:
         return np.zeros(len(draft), np.bool_)
     change = np.zeros(len(draft) + 1, np.int64)
-    for gil in np.unique(blind[:, 0]):
-        first, last = (int(i) for i in np.searchsorted(draft.gil, [gil, gil + 1]))
+    for gil in np.unique(blind[:, 0]).tolist():
+        first, last = rows_of(draft.gil, gil)
         stretches = blind[blind[:, 0] == gil]
         # Strictly inside: the loser's own hold right before or after is not what it asked to end.
         begin = np.searchsorted(draft.end[first:last], stretches[:, 1], side="right") + first

@@ -110,6 +110,16 @@ def numbered(keys: _Ints) -> tuple[I8, I4]:
     return among, ranks(keys, among)
 
 
+def rows_of(sorted_keys: _Ints, key: int) -> tuple[int, int]:
+    """The first row that has ``key``, and the row behind the last one."""
+    if is_constant(sorted_keys) and len(sorted_keys):
+        value = int(sorted_keys[0])
+        return (0 if key <= value else len(sorted_keys)), (len(sorted_keys) if key >= value else 0)
+    # Needles of the column's own type: any other makes numpy convert the whole column.
+    first, end = np.searchsorted(sorted_keys, np.array([key, key + 1], sorted_keys.dtype))
+    return int(first), int(end)
+
+
 def segments(sorted_keys: _Ints, count: int) -> I8:
     """int64 [count + 1]: where the stretch of each key 0..count-1 begins, and the last ends."""
     if is_constant(sorted_keys) and len(sorted_keys):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from giltrace.capture.events import Kind
-from giltrace.model.dense import gather, pieces, positions, segments
+from giltrace.model.dense import gather, pieces, positions, rows_of, segments
 from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS, Mended
 from giltrace.model.source import LaneIds, payloads
@@ -139,8 +139,8 @@ def _never_backwards(start: I8, gil: I4, mended: Mended) -> bool:
     """
     back = np.flatnonzero(start[1:] < start[:-1])
     back = back[gil[back] == gil[back + 1]]
-    for one in np.unique(gil[back]):
-        first, last = np.searchsorted(gil, [one, one + 1])
+    for one in np.unique(gil[back]).tolist():
+        first, last = rows_of(gil, one)
         moved = np.maximum.accumulate(start[first:last])
         mended.backwards += int(np.count_nonzero(moved - start[first:last] > CLOCK_SKEW_NS))
         start[first:last] = moved

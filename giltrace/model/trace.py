@@ -11,6 +11,7 @@ import numpy as np
 from giltrace.capture.reader import Loss
 from giltrace.capture.records import End, Sample, SessionInfo, SourceText
 from giltrace.model.calls import IDLE_KINDS, Call, kinds_of
+from giltrace.model.dense import rows_of
 from giltrace.model.descriptors import Descriptors
 from giltrace.model.expressions import Expressions
 from giltrace.model.handoffs import handoffs
@@ -112,13 +113,11 @@ class Trace:
 
     def holds_of(self, gil: int) -> slice:
         """Where the holds of one GIL are in the columns of ``holds``."""
-        first, last = np.searchsorted(self.holds.gil, [gil, gil + 1])
-        return slice(int(first), int(last))
+        return slice(*rows_of(self.holds.gil, gil))
 
     def waits_of(self, gil: int) -> slice:
         """Where the waits of one GIL are in the columns of ``waits``."""
-        first, last = np.searchsorted(self.waits.gil, [gil, gil + 1])
-        return slice(int(first), int(last))
+        return slice(*rows_of(self.waits.gil, gil))
 
     def threads_of(self, process: int) -> tuple[Thread, ...]:
         """The threads of one process."""

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giltrace.capture.events import Kind
-from giltrace.model.dense import gather, positions
+from giltrace.model.dense import gather, positions, rows_of
 from giltrace.model.lanes import Lanes
 from giltrace.model.mending import CLOCK_SKEW_NS
 from giltrace.model.tables import I4, I8, Bool
@@ -123,8 +123,8 @@ def unpaired_releases(lanes: Lanes) -> Unpaired:
 def place_unpaired(found: Unpaired, known: Known) -> Placed:
     """Find the place of each among the known holds."""
     pieces = []
-    for one in np.unique(found.gil):
-        first, last = (int(i) for i in np.searchsorted(known.gil, [one, one + 1]))
+    for one in np.unique(found.gil).tolist():
+        first, last = rows_of(known.gil, one)
         mine = found.take(np.flatnonzero(found.gil == one))
         pieces.append(_place_in(mine, known.between(first, last), first))
     if len(pieces) == 1:

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from giltrace.analysis.findings.convoy import stalls
-from giltrace.analysis.findings.scene import Scene, holds_before
+from giltrace.analysis.findings.scene import Scene
 from giltrace.analysis.timeline.state import State
 from giltrace.analysis.timeline.steps import Steps
 from giltrace.model import Cause, Trace
@@ -43,12 +43,11 @@ class Jumps:
         """Bool [waits]: it is a convoy stall (takes a while for large traces)."""
         trace = self._trace
         found = np.zeros(len(trace.waits), np.bool_)
-        before = holds_before(trace) if len(trace.holds) else np.zeros(0, np.int64)
         for gil in trace.gils:
             waits = trace.waits_of(gil.index)
             if waits.start == waits.stop or not len(trace.holds):
                 continue
-            scene = Scene(trace, gil, before)
+            scene = Scene(trace, gil)
             found[waits.start + stalls(scene, np.ones(waits.stop - waits.start, np.bool_))] = True
         return found
 

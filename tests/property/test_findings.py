@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from giltrace.analysis.findings import registry
 from giltrace.analysis.findings.assembly import EVIDENCE, MOST, Found
 from giltrace.analysis.findings.finding import Finding, Kind
-from giltrace.analysis.findings.scene import Scene, holds_before
+from giltrace.analysis.findings.overlaps import Parts
+from giltrace.analysis.findings.scene import Scene
 from giltrace.model import Trace, build
 from giltrace.model.tables import I8, Bool
 from tests.support.layers import add_calls, add_clocks
@@ -105,9 +106,8 @@ def _is_free(scene: Scene, one: Found, free: Bool) -> None:
 
 
 def _scenes(trace: Trace) -> list[Scene]:
-    before = holds_before(trace)
     gils = [gil for gil in trace.gils if trace.holds_of(gil.index) != slice(0, 0)]
-    scenes = [Scene(trace, gil, before) for gil in gils]
+    scenes = [Scene(trace, gil) for gil in gils]
     return [scene for scene in scenes if len(scene.holder)]
 
 
@@ -121,8 +121,8 @@ def test_sums_of_overlaps_are_those_of_the_pairs(trace: Trace, number: int) -> N
         end = scene.hold_end - ns * (number // 4 % 4) // 4
         rows = np.flatnonzero((np.arange(len(scene.waiter)) + number) % 3 > 0)
         on, laid = _pairs(scene, start, end, rows.tolist())
-        assert scene.overlaps.on(start, end, rows).tolist() == on
-        assert scene.overlaps.laid(start, end, rows).tolist() == laid
+        assert scene.overlaps.on(Parts(start, end), rows).tolist() == on
+        assert scene.overlaps.laid(Parts(start, end), rows).tolist() == laid
 
 
 def _pairs(

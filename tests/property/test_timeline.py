@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giltrace.analysis.findings.convoy import stalls
-from giltrace.analysis.findings.scene import Scene, holds_before
+from giltrace.analysis.findings.scene import Scene
 from giltrace.analysis.timeline.pyramid import Pyramid
 from giltrace.analysis.timeline.state import OF_KIND, STATES, State
 from giltrace.analysis.timeline.steps import Steps, steps
@@ -189,6 +189,6 @@ def _all_of(trace: Trace, source: TraceSource, jump: Jump, lane: int) -> list[in
         return [int(one) for one in holds.start + forced]
     if not len(trace.holds):
         return []
-    scene = Scene(trace, trace.gils[gil], holds_before(trace))
+    scene = Scene(trace, trace.gils[gil])
     free = np.ones(waits.stop - waits.start, np.bool_)
     return [waits.start + int(one) for one in stalls(scene, free)] if len(free) else []

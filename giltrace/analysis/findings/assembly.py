@@ -20,6 +20,7 @@ from giltrace.analysis.findings.finding import (
     LetGo,
     Victim,
 )
+from giltrace.analysis.findings.overlaps import Parts
 from giltrace.analysis.findings.scene import Scene
 from giltrace.model.dense import numbered, sums
 from giltrace.model.tables import I8, Bool
@@ -52,7 +53,7 @@ def assemble(
     free: Bool,
     *,
     fitting_ns: int,
-    parts: tuple[I8, I8] | None = None,
+    parts: Parts | None = None,
     cycles: Callable[[Scene, int, I8], Cycle | None] | None = None,
     alternation: Alternation | None = None,
     cases: int | None = None,
@@ -78,15 +79,15 @@ def assemble(
         kind=kind,
         gil=scene.gil.index,
         victims=victims,
-        hogs=_hogs(scene, rows, parts or (scene.hold_start, scene.hold_end)),
+        hogs=_hogs(scene, rows, parts or scene.whole),
         calls=_calls(scene, rows),
         threads=threads,
         waits=len(rows),
         lost_ns=lost,
         shared_ns=total - lost,
         max_ns=int(ns.max()),
-        interval_ns=int(scene.overlaps.on(*scene.interval_parts, rows).sum()),
-        overdue_ns=int(scene.overlaps.on(*scene.overdue_parts, rows).sum()),
+        interval_ns=int(scene.overlaps.on(scene.interval_parts, rows).sum()),
+        overdue_ns=int(scene.overlaps.on(scene.overdue_parts, rows).sum()),
         switch_interval_ns=scene.gil.switch_interval_ns,
         start_ns=int(scene.wait_start[rows].min()),
         end_ns=int(scene.wait_end[rows].max()),
@@ -137,11 +138,12 @@ def _victims(
     return tuple(found), len(threads)
 
 
-def _hogs(scene: Scene, rows: I8, parts: tuple[I8, I8]) -> tuple[Hog, ...]:
+def _hogs(scene: Scene, rows: I8, parts: Parts) -> tuple[Hog, ...]:
     """On whose holds the waits fell most."""
-    laid = scene.overlaps.laid(*parts, rows)
+    laid = scene.overlaps.laid(parts, rows)
     holds = np.flatnonzero(laid > 0)
     ns = laid[holds]
+    del laid
     threads, index = numbered(scene.holder[holds])
     lost = sums(index, ns, len(threads))
     found = []
@@ -185,7 +187,7 @@ def _calls(scene: Scene, rows: I8) -> tuple[LetGo, ...]:
     keys, index = numbered(scene.waiter[rows].astype(np.int64) * max(1, len(sites)) + site)
     columns = (
         np.bincount(index, minlength=len(keys)),
-        sums(index, scene.off_ns[rows], len(keys)),
+        sums(index, scene.off_ns(rows), len(keys)),
         sums(index, scene.wait_ns[rows], len(keys)),
     )
     merged: dict[tuple[int, str], LetGo] = {}

@@ -18,5 +18,5 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     rows = np.flatnonzero(free)
     lost = int(scene.wait_ns[rows].sum())
     if len(rows) and lost >= max(RARE * scene.wall_ns, PART * int(scene.wait_ns.sum())):
-        fitting = int(scene.overlaps.on(scene.hold_start, scene.hold_end, rows).sum())
+        fitting = int(scene.overlaps.on(scene.whole, rows).sum())
         yield assemble(scene, Kind.CONTENDED, rows, free, fitting_ns=fitting)

@@ -36,7 +36,7 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     if len(rows) < FEW or not often or not pattern or _coordinates(scene, rows, lost):
         return
     parts = scene.long_parts
-    fitting = int(scene.overlaps.on(*parts, rows).sum())
+    fitting = int(scene.overlaps.on(parts, rows).sum())
     yield assemble(scene, Kind.CONVOY, rows, free, fitting_ns=fitting, parts=parts, cycles=cycle)
 
 
@@ -49,7 +49,7 @@ def _coordinates(scene: Scene, rows: I8, lost: int) -> bool:
     locks = kinds_of(scene.trace.calls)[scene.call[scene.before[rows]]] == OffKind.LOCK
     if 2 * int(scene.wait_ns[rows[locks]].sum()) < lost:
         return False
-    hogs = distinct(scene.holder[scene.overlaps.laid(*scene.long_parts, rows) > 0])
+    hogs = distinct(scene.holder[scene.overlaps.laid(scene.long_parts, rows) > 0])
     theirs = scene.behind_long[np.isin(scene.waiter[scene.behind_long], hogs)]
     return int(scene.wait_ns[theirs].sum()) > lost
 

@@ -21,7 +21,7 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     if len(rows) < FEW or ns.sum() < RARE * scene.wall_ns:
         return
     parts = scene.long_parts
-    threads = np.union1d(scene.waiter[rows], scene.holder[scene.overlaps.laid(*parts, rows) > 0])
+    threads = np.union1d(scene.waiter[rows], scene.holder[scene.overlaps.laid(parts, rows) > 0])
     if len(threads) > 1:
         fitting = int(ns[scene.requested[rows] | scene.after_force[rows]].sum())
         yield assemble(scene, Kind.EQUALS, rows, free, fitting_ns=fitting, parts=parts)

@@ -10,6 +10,7 @@ import numpy as np
 from giltrace.analysis.findings.assembly import Found, assemble
 from giltrace.analysis.findings.finding import Kind
 from giltrace.analysis.findings.limits import RARE
+from giltrace.analysis.findings.overlaps import Parts
 from giltrace.analysis.findings.scene import LEAST_NS, Scene
 from giltrace.model.offgil import READING_INTERVAL_NS
 from giltrace.model.tables import Bool
@@ -32,9 +33,9 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     idle &= ~(_prompt(scene) & (held - scene.not_running_ns >= RUNS * held))
     if not idle.any():
         return
-    parts = scene.hold_start, np.where(idle, scene.hold_end, scene.hold_start)
+    parts = Parts(scene.hold_start, scene.hold_end, idle)
     rows = np.flatnonzero(scene.wait_ns >= LEAST_NS)
-    on = scene.overlaps.on(*parts, rows)
+    on = scene.overlaps.on(parts, rows)
     hit = 2 * on >= scene.wait_ns[rows]
     rows = rows[hit]
     if scene.wait_ns[rows].sum() >= RARE * scene.wall_ns and len(rows):
@@ -44,6 +45,8 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
 
 def _prompt(scene: Scene) -> Bool:
     """Bool [holds]: it ended within half a switch interval of being asked to."""
-    late = scene.hold_end - np.minimum(scene.asked, scene.hold_end)
-    prompt: Bool = (scene.asked <= scene.hold_end) & (late < scene.stall_ns(scene.hold_end))
+    hold, ts = scene.requests
+    end = scene.hold_end[hold]
+    prompt = np.zeros(len(scene.holder), np.bool_)
+    prompt[hold] = (ts <= end) & (end - ts < scene.stall_ns(end))
     return prompt

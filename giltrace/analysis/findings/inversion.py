@@ -9,6 +9,7 @@ import numpy as np
 from giltrace.analysis.findings.assembly import Found, assemble
 from giltrace.analysis.findings.finding import Kind
 from giltrace.analysis.findings.limits import RARE
+from giltrace.analysis.findings.overlaps import Parts
 from giltrace.analysis.findings.scene import Scene
 from giltrace.model.tables import I4, I8, Bool, Priorities
 
@@ -24,8 +25,8 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     on_lower = np.zeros(len(rows), np.int64)
     for level in np.unique(mine).tolist():
         here = np.flatnonzero(mine == level)
-        end = np.where(theirs < level, scene.hold_end, scene.hold_start)
-        on_lower[here] = scene.overlaps.on(scene.hold_start, end, rows[here])
+        parts = Parts(scene.hold_start, scene.hold_end, theirs < level)
+        on_lower[here] = scene.overlaps.on(parts, rows[here])
     inverted = 2 * on_lower >= scene.wait_ns[rows]
     rows, on_lower = rows[inverted], on_lower[inverted]
     lost = int(scene.wait_ns[rows].sum())

@@ -26,7 +26,7 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     Most are convoy stalls as well, and are counted there: this is another view of them.
     """
     rows = scene.dear[scene.after_release[scene.dear]]
-    off = scene.off_ns[rows]
+    off = scene.off_ns(rows)
     rows = rows[(off <= SHORT_NS) & (scene.wait_ns[rows] >= TIMES * off)]
     kinds = kinds_of(scene.trace.calls)
     may_block = (kinds == OffKind.BLOCKED) | (kinds == OffKind.LOCK)
@@ -34,5 +34,5 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     ns = scene.wait_ns[rows]
     if len(rows) >= FEW and ns.sum() >= RARE * scene.wall_ns:
         # What keeping the GIL would have saved: all but the calls themselves.
-        fitting = int((ns - scene.off_ns[rows]).sum())
+        fitting = int((ns - scene.off_ns(rows)).sum())
         yield assemble(scene, Kind.NEEDLESS, rows, free, fitting_ns=fitting)

@@ -21,7 +21,7 @@ from giltrace.analysis.findings import (
 from giltrace.analysis.findings.assembly import Found
 from giltrace.analysis.findings.finding import Finding, Kind
 from giltrace.analysis.findings.healthy import healthy
-from giltrace.analysis.findings.scene import Scene, holds_before
+from giltrace.analysis.findings.scene import Scene
 from giltrace.model.tables import Bool
 from giltrace.model.trace import Trace
 
@@ -51,13 +51,12 @@ def find_all(trace: Trace) -> tuple[Finding, ...]:
     matter has one finding that says so. There is none about a GIL that was never held, nor about
     one whose hand-offs are inferred: its waits were not seen.
     """
-    before = holds_before(trace) if len(trace.holds) else np.zeros(0, np.int64)
     found: list[Finding] = []
     for gil in trace.gils:
         here = trace.holds_of(gil.index)
         if here.start == here.stop or trace.processes[gil.process].inferred:
             continue
-        found += _of_gil(Scene(trace, gil, before))
+        found += _of_gil(Scene(trace, gil))
     return tuple(sorted(found, key=_rank))
 
 

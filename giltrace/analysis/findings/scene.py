@@ -7,39 +7,22 @@ from typing import Final
 
 import numpy as np
 
-from giltrace.analysis.findings.overlaps import Overlaps
+from giltrace.analysis.findings.overlaps import Overlaps, Parts, granted_of
 from giltrace.analysis.findings.standing import Standing, standing
 from giltrace.model.calls import IDLE_KINDS, kinds_of
-from giltrace.model.dense import by_thread, gather
-from giltrace.model.tables import I8, Bool, Cause, Gil
+from giltrace.model.dense import by_thread, gather, pieces, rows_of
+from giltrace.model.tables import I4, I8, Bool, Cause, Gil
 from giltrace.model.trace import Trace
 
 LEAST_NS: Final = 50_000
 """What is shorter may be the kernel waking a thread up, and is no stall at any switch interval."""
-_NEVER: Final = np.iinfo(np.int64).max
-
-
-def holds_before(trace: Trace) -> I8:
-    """int64 [holds]: the hold before each one, of the same thread and GIL; -1 if there is none.
-
-    None either where events between the two are missing, or the first has not ended.
-    """
-    holds = trace.holds
-    order = by_thread(holds.thread, len(trace.threads))
-    before = np.full(len(holds), -1, np.int64)
-    same = np.ones(max(0, len(holds) - 1), np.bool_)
-    for column in (holds.thread, holds.gil):
-        lane = gather(column, order)
-        same &= lane[1:] == lane[:-1]
-    torn = holds.cause == Cause.NONE
-    torn[trace.breaks] = True
-    same &= ~torn[order[:-1]]
-    before[order[1:][same]] = order[:-1][same]
-    return before
 
 
 class Scene:
     """The holds and waits of one GIL. Both are numbered from 0 here.
+
+    A large capture has millions of them. So what takes 8 bytes for each is made where it is used,
+    or piece by piece, and only what takes less is kept.
 
     Attributes:
         trace: where they are from.
@@ -55,12 +38,12 @@ class Scene:
         waiter: int32 [waits], thread indices.
         wait_start: int64 [waits].
         wait_end: int64 [waits].
-        granted: int64 [waits], the hold each led to; -1 for none.
+        granted: int32 [waits], the hold each led to; -1 for none.
         wait_ns: int64 [waits].
     """
 
-    def __init__(self, trace: Trace, gil: Gil, before: I8) -> None:
-        """Look at one GIL; ``before`` is from `holds_before`."""
+    def __init__(self, trace: Trace, gil: Gil) -> None:
+        """Look at one GIL."""
         self.trace, self.gil = trace, gil
         here, waits = trace.holds_of(gil.index), trace.waits_of(gil.index)
         self.first_hold, self.first_wait = here.start, waits.start
@@ -70,10 +53,8 @@ class Scene:
         self.place, self.call = trace.holds.place[here], trace.holds.call[here]
         self.waiter = trace.waits.thread[waits]
         self.wait_start, self.wait_end = trace.waits.start[waits], trace.waits.end[waits]
-        led_to = trace.waits.hold[waits]
-        self.granted: I8 = np.where(led_to >= 0, led_to - here.start, -1)
+        self.granted = granted_of(trace, waits, here.start)
         self.wait_ns: I8 = self.wait_end - self.wait_start
-        self._before = before[here]
 
     @property
     def wall_ns(self) -> int:
@@ -87,12 +68,25 @@ class Scene:
         return Overlaps(holds, (self.wait_start, self.wait_end), self.granted)
 
     @cached_property
-    def before(self) -> I8:
-        """int64 [waits]: the hold after which the waiter let go; -1 if not known."""
-        found = np.full(len(self.granted), -1, np.int64)
-        known = np.flatnonzero(self.granted >= 0)
-        at = self._before[self.granted[known]]
-        found[known] = np.where(at >= 0, at - self.first_hold, -1)
+    def before(self) -> I4:
+        """int32 [waits]: the hold after which the waiter let go; -1 if not known.
+
+        It is not where events between that hold and the one the wait led to are missing, nor where
+        it has not ended.
+        """
+        order = by_thread(self.holder, len(self.trace.threads))
+        thread = gather(self.holder, order)
+        same = thread[1:] == thread[:-1]
+        torn = self.cause == Cause.NONE
+        breaks = self.trace.breaks - self.first_hold
+        torn[breaks[(breaks >= 0) & (breaks < len(torn))]] = True
+        same &= ~gather(torn, order[:-1])
+        of_hold = np.full(len(order), -1, np.int32)
+        for some in pieces(len(same)):
+            first, second = (order[some.start + i : some.stop + i][same[some]] for i in (0, 1))
+            of_hold[second] = first
+        found = gather(of_hold, np.maximum(self.granted, 0)) if len(order) else self.granted.copy()
+        found[self.granted < 0] = -1
         return found
 
     @cached_property
@@ -113,11 +107,11 @@ class Scene:
         free |= (cause == Cause.UNKNOWN) & idle
         return free & (self.before >= 0)
 
-    @cached_property
-    def off_ns(self) -> I8:
-        """int64 [waits]: for how long the waiter had been off the GIL; -1 if not known."""
-        since = self.wait_start - self.hold_end[self.before]
-        return np.where(self.before >= 0, np.maximum(since, 0), -1)
+    def off_ns(self, rows: I8) -> I8:
+        """int64 [rows]: for how long the waiters had been off the GIL; -1 where not known."""
+        before = self.before[rows]
+        since = self.wait_start[rows] - self.hold_end[before]
+        return np.where(before >= 0, np.maximum(since, 0), -1)
 
     @cached_property
     def requested(self) -> Bool:
@@ -152,23 +146,36 @@ class Scene:
     @cached_property
     def long(self) -> Bool:
         """Bool [holds]: it lasted for about a switch interval, or longer."""
-        return self.hold_end - self.hold_start >= self.stall_ns(self.hold_end)
+        return self.lasted(self.hold_start, self.hold_end, self.hold_end)
+
+    def lasted(self, start: I8, end: I8, ts: I8) -> Bool:
+        """Bool [n]: from start to end it took about the switch interval of that time, or longer."""
+        found = np.empty(len(ts), np.bool_)
+        for some in pieces(len(ts)):
+            found[some] = end[some] - start[some] >= self.stall_ns(ts[some])
+        return found
 
     @cached_property
-    def asked(self) -> I8:
-        """int64 [holds]: when it was first asked to end; the greatest number there is if never."""
-        asked = np.full(len(self.holder), _NEVER, np.int64)
+    def requests(self) -> tuple[I4, I8]:
+        """int32, int64: the holds that were asked to end, ascending, and when each first was."""
         requests = self.trace.drop_requests
-        first, last = np.searchsorted(requests.gil, [self.gil.index, self.gil.index + 1])
-        hold, ts = requests.hold[first:last][::-1], requests.ts[first:last][::-1]
-        # In order of time, backwards: the first request of a hold is written last.
-        asked[hold[hold >= 0] - self.first_hold] = ts[hold >= 0]
+        first, last = rows_of(requests.gil, self.gil.index)
+        hold = requests.hold[first:last]
+        named = np.flatnonzero(hold >= 0)
+        asked, of = np.unique(hold[named], return_index=True)
+        return (asked - self.first_hold).astype(np.int32), requests.ts[first:last][named[of]]
+
+    def asked(self) -> I8:
+        """int64 [holds]: when each was first asked to end; its end if that was not before."""
+        asked = self.hold_end.copy()
+        hold, ts = self.requests
+        asked[hold] = np.minimum(ts, asked[hold])
         return asked
 
     @cached_property
     def is_dear(self) -> Bool:
         """Bool [waits]: it lasted for about a switch interval, or longer."""
-        return self.wait_ns >= self.stall_ns(self.wait_start)
+        return self.lasted(self.wait_start, self.wait_end, self.wait_start)
 
     @cached_property
     def dear(self) -> I8:
@@ -182,7 +189,7 @@ class Scene:
 
     def on_long(self, rows: I8) -> I8:
         """int64 [rows]: for how long some waits fell on long holds."""
-        return self.overlaps.on(self.hold_start, self._long_end, rows)
+        return self.overlaps.on(self.long_parts, rows)
 
     @cached_property
     def behind_long(self) -> I8:
@@ -190,24 +197,26 @@ class Scene:
         return self.dear[2 * self.on_long(self.dear) >= self.wait_ns[self.dear]]
 
     @property
-    def _long_end(self) -> I8:
-        return np.where(self.long, self.hold_end, self.hold_start)
+    def whole(self) -> Parts:
+        """All of each hold."""
+        return Parts(self.hold_start, self.hold_end)
 
     @property
-    def long_parts(self) -> tuple[I8, I8]:
-        """Start and end [holds] of the long holds; the others have no length."""
-        return self.hold_start, self._long_end
+    def long_parts(self) -> Parts:
+        """The long holds."""
+        return Parts(self.hold_start, self.hold_end, self.long)
 
     @property
-    def interval_parts(self) -> tuple[I8, I8]:
-        """Start and end [holds] of what a switch interval had to run out for."""
-        asked = np.minimum(self.asked, self.hold_end)
-        return self.hold_start, np.where(self.asked == _NEVER, self.hold_start, asked)
+    def interval_parts(self) -> Parts:
+        """What a switch interval had to run out for."""
+        asked = np.zeros(len(self.holder), np.bool_)
+        asked[self.requests[0]] = True
+        return Parts(self.hold_start, self.asked(), asked)
 
     @property
-    def overdue_parts(self) -> tuple[I8, I8]:
-        """Start and end [holds] of what followed a drop request."""
-        return np.minimum(self.asked, self.hold_end), self.hold_end
+    def overdue_parts(self) -> Parts:
+        """What followed a drop request."""
+        return Parts(self.asked(), self.hold_end)
 
     @cached_property
     def acquires(self) -> I8:
