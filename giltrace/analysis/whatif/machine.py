@@ -13,6 +13,8 @@ from giltrace.analysis.whatif.terms import (
     Race,
     Timings,
 )
+from giltrace.model.dense import positions
+from giltrace.model.handoffs import handed_off
 from giltrace.model.tables import I8, Bool, Cause
 from giltrace.model.trace import Trace
 
@@ -71,13 +73,8 @@ def timings(trace: Trace, gil: int, forced: Bool, asked: I8, interval_ns: int) -
         asked: int64 [holds], when each was requested.
         interval_ns: the switch interval.
     """
-    holds, handoffs = trace.holds, trace.handoffs
-    mine = holds.gil[handoffs.release] == gil
-    was_forced = forced[handoffs.release]
-    # Only those that had asked before it was let go tell how long it takes to wake up.
-    waiting = asked[handoffs.acquire] <= holds.end[handoffs.release]
-    wakes = handoffs.latency[mine & ~was_forced & waiting]
-    switches = handoffs.latency[mine & was_forced & waiting]
+    holds = trace.holds
+    wakes, switches = _latencies(trace, gil, forced, asked)
     asked_for = trace.drop_requests
     which = np.flatnonzero((asked_for.gil == gil) & (asked_for.hold >= 0))
     hold, first = np.unique(asked_for.hold[which], return_index=True)
@@ -101,6 +98,21 @@ def timings(trace: Trace, gil: int, forced: Bool, asked: I8, interval_ns: int) -
         check_ns=checks_by,
         return_ns=returns_by,
     )
+
+
+def _latencies(trace: Trace, gil: int, forced: Bool, asked: I8) -> tuple[I8, I8]:
+    """How long nobody held the GIL at hand-offs to who waited: if let go freely, and if forced.
+
+    Without `Trace.handoffs`, which would stay in memory.
+    """
+    holds = trace.holds
+    release = positions(handed_off(holds))
+    release = release[holds.gil[release] == gil]
+    # Only those that had asked before it was let go tell how long it takes to wake up.
+    release = release[asked[release + 1] <= holds.end[release]]
+    latency = holds.start[release + 1] - holds.end[release]
+    was_forced = forced[release]
+    return latency[~was_forced], latency[was_forced]
 
 
 def _timer_ns(trace: Trace, gil: int, interval_ns: int) -> int:

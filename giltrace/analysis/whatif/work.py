@@ -65,6 +65,8 @@ def workload(trace: Trace, gil: int, *, think_ns: int | None = None) -> Workload
             work = replace(work, cycles=int(np.count_nonzero(inside)))
             unseen = hidden
         works.append(work)
+    # Before the next table as long as the recording is made.
+    del everyone, races
     works.sort(key=lambda work: (work.start, work.thread != _holder(trace, gil, start)))
     return Workload(
         gil=gil,
