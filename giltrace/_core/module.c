@@ -8,6 +8,7 @@
 #include "frames.h"
 #include "inject.h"
 #include "reader.h"
+#include "sched_reader.h"
 #include "spans.h"
 #include "tap.h"
 
@@ -414,8 +415,9 @@ static int module_exec(PyObject *module)
         if (TapError == NULL)
             return -1;
     }
-    PyObject *type = gt_reader_type(module);
-    if (type == NULL || PyModule_AddObjectRef(module, "ArenaReader", type) < 0 ||
+    PyObject *type = gt_reader_type(module), *sched = gt_sched_reader_type(module);
+    if (type == NULL || PyModule_AddObjectRef(module, "ArenaReader", type) < 0 || sched == NULL ||
+        PyModule_AddObjectRef(module, "SchedReader", sched) < 0 ||
         PyModule_AddObjectRef(module, "TapError", TapError) < 0 ||
         PyModule_AddIntConstant(module, "FORMAT", GT_FORMAT) < 0 ||
         PyModule_AddIntConstant(module, "EVENT_BYTES", sizeof(gt_event_t)) < 0 ||
@@ -423,9 +425,11 @@ static int module_exec(PyObject *module)
         PyModule_AddIntConstant(module, "INFO_BYTES", GT_INFO_BYTES) < 0 ||
         PyModule_AddIntConstant(module, "NAME_BYTES", GT_NAME_BYTES) < 0) {
         Py_XDECREF(type);
+        Py_XDECREF(sched);
         return -1;
     }
     Py_DECREF(type);
+    Py_DECREF(sched);
     return 0;
 }
 

@@ -99,6 +99,8 @@ class Follower:
         if frame.header.type == FrameType.EVENTS:
             self._take_events(payload)
             return
+        if frame.header.type not in RECORD_TYPES:
+            return  # scheduling: a live view shows none
         record = decode(RECORD_TYPES[frame.header.type], payload)
         if isinstance(record, SessionInfo) and self.window is None:
             self.window = Window(record, seconds=self._seconds, most_bytes=self._most_bytes)

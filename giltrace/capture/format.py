@@ -33,7 +33,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 MAGIC: Final = b"\x89GILTRC\n"
 VERSION: Final = 1
-MINOR: Final = 2
+MINOR: Final = 3
 FILE_HEADER: Final = struct.Struct("<8sHHI")
 
 SYNC: Final = b"TG"
@@ -68,6 +68,7 @@ class FrameType(IntEnum):
     CALL = 12
     SOURCE = 13
     DESCRIPTOR = 14
+    SCHEDULING = 15
 
 
 RECORD_TYPES: Final[dict[int, type[Record]]] = {
@@ -85,11 +86,13 @@ RECORD_TYPES: Final[dict[int, type[Record]]] = {
     FrameType.SOURCE: SourceText,
     FrameType.DESCRIPTOR: Descriptor,
 }
-"""The record in a frame of each type but EVENTS."""
+"""The record in a frame of each type but EVENTS and SCHEDULING."""
+
+_COMPRESSED: Final = (FrameType.EVENTS, FrameType.SCHEDULING)
 
 
 class Codec(IntEnum):
-    """How a payload is stored. Only EVENTS payloads are ever compressed."""
+    """How a payload is stored. Only EVENTS and SCHEDULING payloads are ever compressed."""
 
     RAW = 0
     ZLIB = 1
@@ -174,7 +177,7 @@ def parse_frame_header(buffer: Buffer, offset: int = 0) -> FrameHeader | None:
 
 def is_known(header: FrameHeader) -> bool:
     """Whether this version of the format says what the frame holds and how it is stored."""
-    if header.type == FrameType.EVENTS:
+    if header.type in _COMPRESSED:
         return header.codec in (Codec.RAW, Codec.ZLIB, Codec.PLANES)
     return header.type in RECORD_TYPES and header.codec == Codec.RAW
 
@@ -182,8 +185,8 @@ def is_known(header: FrameHeader) -> bool:
 def compress(raw: bytes) -> tuple[Codec, bytes]:
     """``raw`` as it is to be stored: in planes and compressed, unless that gains nothing.
 
-    Of an event's 16 bytes most rarely change from one event to the next. Laid side by side they
-    compress better *and* faster than whole records do.
+    Of the 16 bytes of an event, or of a row of scheduling, most rarely change from one to the
+    next. Laid side by side they compress better *and* faster than whole records do.
     """
     planes = b"".join([raw[i::EVENT_SIZE] for i in range(EVENT_SIZE)])
     stored = zlib.compress(planes, 1)

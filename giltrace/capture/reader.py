@@ -43,6 +43,7 @@ from giltrace.capture.records import (
     decode,
 )
 from giltrace.capture.scan import Frame, FrameScanner
+from giltrace.capture.scheduling import ROW_SIZE
 
 __all__ = ["MAX_EVENTS", "Capture", "CaptureError", "Events", "Loss", "read"]
 
@@ -82,7 +83,7 @@ class Loss:
         ended: the recorder wrote its END record; if not, it died or still runs.
         damaged_frames: stretches of bytes or frames that were skipped.
         unknown_frames: frames of a type or codec from a later minor version, skipped too.
-        events_unread: events beyond the limit that `read` was given.
+        events_unread: events, and rows of scheduling, beyond the limit that `read` was given.
     """
 
     bytes_skipped: int = 0
@@ -98,7 +99,8 @@ class Capture:
     """The content of one capture file: all records in file order, events as columns.
 
     ``session`` has empty fields if the SESSION record was damaged. ``events`` maps the index of a
-    process to its events; a process without events has no entry.
+    process to its events; a process without events has no entry. ``scheduling`` is ``<u8`` [n, 2],
+    rows as in `giltrace.capture.scheduling`.
     """
 
     session: SessionInfo
@@ -115,6 +117,7 @@ class Capture:
     descriptors: list[Descriptor] = field(default_factory=list)
     end: End | None = None
     events: dict[int, Events] = field(default_factory=dict)
+    scheduling: U64 = field(default_factory=lambda: np.zeros((0, 2), np.uint64), compare=False)
     loss: Loss = field(default_factory=Loss)
     version: tuple[int, int] = (VERSION, MINOR)
 
@@ -168,6 +171,7 @@ class _Collector:
         self._room = max_events
         self._records: defaultdict[type[Record], list[Any]] = defaultdict(list)
         self._columns: defaultdict[int, _Columns] = defaultdict(_Columns)
+        self._scheduling: list[U64] = []
         self._bytes_damaged = 0
         self._damaged = 0
         self._unknown = 0
@@ -213,6 +217,7 @@ class _Collector:
             descriptors=records[Descriptor],
             end=ends[-1] if ends else None,
             events=self._take_columns(),
+            scheduling=np.concatenate([np.zeros((0, 2), np.uint64), *self._scheduling]),
             loss=loss,
             version=version,
         )
@@ -227,11 +232,27 @@ class _Collector:
             return False
         if frame.header.type == FrameType.EVENTS:
             return self._take_events(payload)
+        if frame.header.type == FrameType.SCHEDULING:
+            return self._take_scheduling(payload)
         record = decode(RECORD_TYPES[frame.header.type], payload)
         if record is None:
             return False
         self._records[type(record)].append(record)
         return True
+
+    def _take_scheduling(self, payload: bytes) -> bool:
+        if len(payload) % ROW_SIZE:
+            return False
+        rows = np.frombuffer(payload, "<u8").reshape(-1, 2)
+        self._scheduling.append(rows[: self._keep(len(rows))])
+        return True
+
+    def _keep(self, count: int) -> int:
+        """How many of so many events, or rows, there is room for."""
+        kept = min(count, self._room)
+        self._room -= kept
+        self._unread += count - kept
+        return kept
 
     def _take_events(self, payload: bytes) -> bool:
         if len(payload) < EVENTS_HEAD.size:
@@ -246,9 +267,7 @@ class _Collector:
         runs = np.frombuffer(payload, "<u4", 2 * nruns, EVENTS_HEAD.size).reshape(-1, 2)
         if int(runs[:, 1].sum(dtype=np.uint64)) != count:
             return False
-        kept = min(count, self._room)
-        self._room -= kept
-        self._unread += count - kept
+        kept = self._keep(count)
         if kept:
             words = np.frombuffer(payload, "<u8", 2 * count, start).reshape(-1, 2)
             threads = np.repeat(runs[:, 0], runs[:, 1])

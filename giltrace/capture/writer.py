@@ -19,10 +19,12 @@ from giltrace.capture.format import (
     pack_frame,
 )
 from giltrace.capture.records import Record, SessionInfo, encode
+from giltrace.capture.scheduling import ROW_SIZE
 
 # Larger frames gain nothing, and a reader needs memory for one whole frame. With a run for each
 # event this many take 24 MiB: see format.MAX_EVENTS_PAYLOAD.
 _MAX_FRAME_EVENTS: Final = 1 << 20
+_MAX_ROWS_BYTES: Final = 1 << 23
 # zlib's set-up costs more than so few bytes are worth.
 _MIN_COMPRESS: Final = 256
 _FRAME_TYPES: Final = {record: frame_type for frame_type, record in RECORD_TYPES.items()}
@@ -97,6 +99,18 @@ class CaptureWriter:
         for run, part in _split(runs, view):
             self._events_frame(process, [run], part)
 
+    def scheduling(self, rows: bytes | memoryview) -> None:
+        """Append what the kernel did with threads: see `giltrace.capture.scheduling`.
+
+        Raises:
+            ValueError: these are no whole rows.
+        """
+        view = memoryview(rows).cast("B")
+        if len(view) % ROW_SIZE:
+            raise ValueError(f"{len(view)} bytes are no whole rows")
+        for start in range(0, len(view), _MAX_ROWS_BYTES):
+            self._compressed(FrameType.SCHEDULING, bytes(view[start : start + _MAX_ROWS_BYTES]))
+
     def flush(self) -> None:
         """Hand everything over to the operating system, so that readers see it."""
         self._file.flush()
@@ -106,10 +120,13 @@ class CaptureWriter:
     ) -> None:
         head = EVENTS_HEAD.pack(process, len(runs))
         raw = b"".join((head, *(RUN.pack(thread, count) for thread, count in runs), events))
+        self._compressed(FrameType.EVENTS, raw)
+
+    def _compressed(self, frame_type: FrameType, raw: bytes) -> None:
         codec, stored = Codec.RAW, raw
         if self._compress and len(raw) >= _MIN_COMPRESS:
             codec, stored = compress(raw)
-        self._append(pack_frame(FrameType.EVENTS, codec, stored, len(raw)))
+        self._append(pack_frame(frame_type, codec, stored, len(raw)))
 
     def _append(self, raw: bytes) -> None:
         self._file.write(raw)

@@ -29,6 +29,11 @@ from giltrace.record.settings import BACKENDS, Backend, Calls
     help="tap: see each hand-off. portable: infer them from function calls, as in PyPy. "
     "auto: do that only where the GIL cannot be tapped.",
 )
+@click.option(
+    "--sched",
+    is_flag=True,
+    help="Record when the kernel ran each thread, too, and when it took the CPU away.",
+)
 @policy_options(default=RECORDED)
 @flight_options
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="TARGET...")
@@ -40,6 +45,7 @@ def record(
     calls: Calls,
     least_span_us: float,
     backend: Backend,
+    sched: bool,
     buffer_mib: int,
     children: bool,
     ring_s: float | None,
@@ -80,6 +86,7 @@ def record(
         duration_s=duration_s,
         settings=settings(stacks, calls, least_span_us, buffer_mib, children, backend),
         policy=policy_of(policy, rules),
+        sched=sched,
     )
     status = StatusLine(enabled=not quiet)
     flight = flight_of(ring_s, trigger, cool_down_s, keep)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from giltrace.model.descriptors import Descriptors
     from giltrace.model.invariants import check
     from giltrace.model.running import Running
+    from giltrace.model.scheduling import Scheduled, Scheduling
     from giltrace.model.tables import (
         Cause,
         CpuReadings,
@@ -47,6 +48,8 @@ __all__ = [
     "Priorities",
     "Process",
     "Running",
+    "Scheduled",
+    "Scheduling",
     "Thread",
     "Trace",
     "Waits",
@@ -60,6 +63,8 @@ _MODULES = {
     "Descriptors": "descriptors",
     "OffKind": "calls",
     "Running": "running",
+    "Scheduled": "scheduling",
+    "Scheduling": "scheduling",
     "Trace": "trace",
     "build": "builder",
     "check": "invariants",

@@ -30,6 +30,7 @@ from giltrace.model.mending import MAX_NS, Mended
 from giltrace.model.notes import capture_notes, process_notes
 from giltrace.model.places import PlaceTable, code_table
 from giltrace.model.priorities import priorities
+from giltrace.model.scheduling import scheduling
 from giltrace.model.source import LaneIds, Source, read_source
 from giltrace.model.spans import function_spans
 from giltrace.model.stacks import StackTable, stack_of_events
@@ -67,6 +68,7 @@ def _build(capture: Capture) -> Trace:
     part = join(builder.parts)
     index = {number: index for index, number in enumerate(records)}
     started = capture.session.started_ns
+    scheduled, lost = scheduling(capture.scheduling, builder.threads, builder.processes)
     return Trace(
         session=capture.session,
         processes=tuple(builder.processes),
@@ -82,6 +84,7 @@ def _build(capture: Capture) -> Trace:
         cpu=part.cpu,
         spans=part.spans,
         priorities=part.priorities,
+        scheduling=scheduled,
         descriptors=Descriptors(capture.descriptors, index),
         sources=tuple(capture.sources),
         samples=tuple(
@@ -92,7 +95,8 @@ def _build(capture: Capture) -> Trace:
         start_ns=min((process.start_ns for process in builder.processes), default=started),
         end_ns=max((process.end_ns for process in builder.processes), default=started),
         lost_events=sum(process.lost_events for process in builder.processes),
-        notes=(*capture_notes(capture, builder.processes), *builder.notes),
+        lost_scheduling=lost,
+        notes=(*capture_notes(capture, builder.processes, lost), *builder.notes),
         end=capture.end,
         loss=capture.loss,
     )

@@ -8,6 +8,7 @@ import numpy as np
 
 from giltrace.model.calls import OffKind
 from giltrace.model.dense import by_thread, gather
+from giltrace.model.scheduling import Scheduled
 from giltrace.model.spans import nests
 from giltrace.model.tables import Bool, Cause, Columns
 from giltrace.model.trace import Trace
@@ -19,14 +20,15 @@ def check(trace: Trace) -> list[str]:
     At most one holder of a GIL at any time, in the order of tenures; no thread waits for what it
     holds, or twice at once; each wait ends where the hold it led to begins; each drop request falls
     inside another thread's hold; nobody holds a GIL for longer than it was watched. CPU clocks do
-    not run backwards, and nothing takes more CPU time than it lasts; function calls nest.
+    not run backwards, and nothing takes more CPU time than it lasts; function calls nest. The
+    kernel does one thing with a thread at a time.
     """
     problems = list(_indices(trace))
     if problems:
         # With wrong indices the other questions make no sense.
         return problems
     problems += [*_holds(trace), *_walls(trace), *_waits(trace), *_own(trace), *_requests(trace)]
-    problems += [*_clocks(trace), *_spans(trace)]
+    problems += [*_clocks(trace), *_spans(trace), *_scheduling(trace)]
     # What follows from all this can only be right if all this is.
     return problems or list(_derived(trace))
 
@@ -41,11 +43,16 @@ def _indices(trace: Trace) -> Iterator[str]:
     holds, waits, requests = trace.holds, trace.waits, trace.drop_requests
     limits: tuple[tuple[str, int, tuple[Columns, ...]], ...] = (
         ("gil", len(trace.gils), (holds, waits, requests)),
-        ("thread", len(trace.threads), (holds, waits, requests, trace.cpu, trace.spans)),
+        (
+            "thread",
+            len(trace.threads),
+            (holds, waits, requests, trace.cpu, trace.spans, trace.scheduling),
+        ),
         ("place", len(trace.places), (holds, trace.spans)),
         ("stack", len(trace.stacks), (holds,)),
         ("call", len(trace.calls), (holds,)),
         ("cause", len(Cause), (holds,)),
+        ("state", len(Scheduled), (trace.scheduling,)),
     )
     yield from _report(holds.fd < -1, "Holds.fd out of range")
     yield from _report(trace.spans.depth < 1, "FunctionSpans.depth out of range")
@@ -174,6 +181,21 @@ def _spans(trace: Trace) -> Iterator[str]:
     owner = np.array([one.process for one in trace.threads], np.int64)[thread]
     outside = (start < since[owner]) | (end > until[owner])
     yield from _report(outside, "a function call is outside the time its process was watched")
+
+
+def _scheduling(trace: Trace) -> Iterator[str]:
+    spans = trace.scheduling
+    same = spans.thread[1:] == spans.thread[:-1]
+    on_cpu = spans.state == Scheduled.ON_CPU
+    yield from _report(spans.thread[1:] < spans.thread[:-1], "scheduling is not sorted by thread")
+    yield from _report(spans.end <= spans.start, "a span of scheduling has no length")
+    yield from _report(same & (spans.start[1:] < spans.end[:-1]), "a thread is scheduled twice")
+    yield from _report((spans.cpu >= 0) != on_cpu, "a thread is on a CPU and is not")
+    since = np.array([process.start_ns for process in trace.processes], np.int64)
+    until = np.array([process.end_ns for process in trace.processes], np.int64)
+    owner = np.array([one.process for one in trace.threads], np.int64)[spans.thread]
+    outside = (spans.start < since[owner]) | (spans.end > until[owner])
+    yield from _report(outside, "scheduling outside the time its process was watched")
 
 
 def _derived(trace: Trace) -> Iterator[str]:

@@ -9,9 +9,11 @@ from giltrace.model.mending import Mended
 from giltrace.model.tables import Process
 
 
-def capture_notes(capture: Capture, processes: Sequence[Process]) -> tuple[str, ...]:
+def capture_notes(
+    capture: Capture, processes: Sequence[Process], lost_scheduling: int
+) -> tuple[str, ...]:
     """What concerns the file as a whole."""
-    return tuple(_capture_notes(capture, processes))
+    return (*_capture_notes(capture, processes), *_scheduling_notes(capture, lost_scheduling))
 
 
 def process_notes(process: Process, mended: Mended, *, any_events: bool) -> tuple[str, ...]:
@@ -27,6 +29,17 @@ def _capture_notes(capture: Capture, processes: Sequence[Process]) -> Iterator[s
         yield "The recorder has not finished: it died, or it is still recording."
     if not processes:
         yield "The capture holds no process: nothing was recorded."
+
+
+def _scheduling_notes(capture: Capture, lost: int) -> Iterator[str]:
+    options = capture.session.options
+    if refused := options.get("sched_refused"):
+        yield f"The kernel's scheduling was not recorded: {refused}."
+    if lost:
+        yield (
+            f"{_count(lost, 'record')} of the kernel's scheduling lost for want of buffer space:"
+            " what threads did around them is not shown."
+        )
 
 
 def _loss_notes(loss: Loss) -> Iterator[str]:

@@ -24,7 +24,8 @@ import numpy as np
 
 from giltrace.model.dense import batches, by_thread, constant, gather, lifted, segments
 from giltrace.model.mending import CLOCK_SKEW_NS
-from giltrace.model.offgil import requests
+from giltrace.model.offgil import requests, stretches
+from giltrace.model.scheduling import Scheduling, time_in
 from giltrace.model.tables import I1, I4, I8, Bool, Cause, Columns, CpuReadings, Holds, Waits
 
 _ROWS: Final = 1 << 14
@@ -36,8 +37,8 @@ class Running(Columns):
     """CPU time, for each hold and for what follows it.
 
     Attributes:
-        not_running_ns: int64 [holds], for how long of the hold its thread did not run; -1 where no
-            reading tells.
+        not_running_ns: int64 [holds], for how long of the hold its thread did not run; -1 where
+            nothing tells.
         off_cpu_ns: int64 [holds], CPU time in the stretch off the GIL after the hold; -1 likewise,
             or if there is no such stretch.
     """
@@ -66,6 +67,29 @@ def running(holds: Holds, waits: Waits, breaks: I8, cpu: CpuReadings, idle: Bool
         real = turns.hold >= 0
         not_running[turns.hold[real]] = shares.not_running()[real]
         off_cpu[turns.hold[real]] = shares.off(turns.lane)[real]
+    return Running(not_running, off_cpu)
+
+
+def exact(read: Running, holds: Holds, waits: Waits, breaks: I8, kernel: Scheduling) -> Running:
+    """The same, from the kernel's own word where it has one.
+
+    Args:
+        read: from readings of clocks.
+        holds: all holds.
+        waits: all waits.
+        breaks: as for `running`.
+        kernel: what it did with threads.
+    """
+    if len(kernel) == 0 or len(holds) == 0:
+        return read
+    on_cpu, known = time_in(kernel, holds.thread, holds.start, holds.end)
+    not_running = np.where(known, np.maximum(holds.ns - on_cpu, 0), read.not_running_ns)
+    off = stretches(holds, waits, breaks)
+    some = np.flatnonzero(off.end >= 0)
+    hold, end = off.order[some], off.end[some]
+    on_cpu, known = time_in(kernel, holds.thread[hold], holds.end[hold], end)
+    off_cpu = np.array(read.off_cpu_ns)
+    off_cpu[hold[known]] = on_cpu[known]
     return Running(not_running, off_cpu)
 
 

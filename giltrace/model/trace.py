@@ -16,7 +16,8 @@ from giltrace.model.descriptors import Descriptors
 from giltrace.model.expressions import Expressions
 from giltrace.model.handoffs import handoffs
 from giltrace.model.offgil import off_gil
-from giltrace.model.running import Running, running
+from giltrace.model.running import Running, exact, running
+from giltrace.model.scheduling import Scheduling
 from giltrace.model.tables import (
     I8,
     CpuReadings,
@@ -54,12 +55,14 @@ class Trace:
         cpu: what the CPU clocks of the threads showed when.
         spans: which Python functions ran when, if that was recorded.
         priorities: how urgent threads were from when on.
+        scheduling: what the kernel did with threads, if that was recorded.
         descriptors: what file descriptors stood for.
         sources: text from the recorded source files.
         samples: what the kernel said; ``process`` is an index into ``processes``.
         start_ns: the earliest start of a process.
         end_ns: the latest end of a process.
         lost_events: events for which there was no room, in all processes.
+        lost_scheduling: rows of the kernel's for which there was no room.
         notes: what the reader of any result has to be told, in sentences.
         end: how the recorded program ended; None if the recorder did not live to see it.
         loss: what could not be read of the file.
@@ -79,12 +82,14 @@ class Trace:
     cpu: CpuReadings
     spans: FunctionSpans
     priorities: Priorities
+    scheduling: Scheduling
     descriptors: Descriptors
     sources: tuple[SourceText, ...]
     samples: tuple[Sample, ...]
     start_ns: int
     end_ns: int
     lost_events: int
+    lost_scheduling: int
     notes: tuple[str, ...]
     end: End | None
     loss: Loss
@@ -104,7 +109,13 @@ class Trace:
     def running(self) -> Running:
         """How much CPU time holds, and the stretches after them, took (made at first use)."""
         idle = np.isin(kinds_of(self.calls), list(IDLE_KINDS))
-        return running(self.holds, self.waits, self.breaks, self.cpu, idle)
+        read = running(self.holds, self.waits, self.breaks, self.cpu, idle)
+        return exact(read, self.holds, self.waits, self.breaks, self.scheduling)
+
+    @property
+    def wakeups(self) -> bool:
+        """Whether it is on record when sleeping threads were woken."""
+        return self.session.options.get("sched") == "wakeups"
 
     @cached_property
     def expressions(self) -> Expressions:

@@ -15,6 +15,7 @@ from giltrace.record import guarded
 from giltrace.record.drain import ProcessDrain
 from giltrace.record.portable import PortableDrain, streams
 from giltrace.record.sampler import sample
+from giltrace.record.scheduling import Scheduling
 from giltrace.record.session import Refusal, Session
 from giltrace.record.sink import Sink
 from giltrace.record.sockets import Sockets
@@ -38,9 +39,13 @@ class Collector:
         joined: how many processes have been recorded.
     """
 
-    def __init__(self, session: Session, writer: Sink) -> None:
+    def __init__(
+        self, session: Session, writer: Sink, scheduling: Scheduling | None = None
+    ) -> None:
+        """Take into ``writer``; with it what the kernel does, if that is recorded."""
         self._session = session
         self._writer = writer
+        self._scheduling = scheduling or Scheduling(asked=False)
         self._sources = Sources()
         self._sockets = Sockets()
         self._started_cpu_ns = time.process_time_ns()
@@ -88,7 +93,8 @@ class Collector:
         if now >= self._next_sample_ns:
             self._next_sample_ns = now + _SAMPLE_NS
             self._sample()
-        return min((drain.pause_s for drain in self.drains), default=_IDLE_S)
+        pause_s = min((drain.pause_s for drain in self.drains), default=_IDLE_S)
+        return min(pause_s, self._scheduling.poll(self._writer))
 
     def sources(self) -> Iterator[SourceText]:
         """The source text of what was seen so far; takes about a second at the most."""
@@ -98,6 +104,7 @@ class Collector:
         """Turn recording off in all processes that still run."""
         for drain in self.drains:
             drain.stop()
+        self._scheduling.close()
 
     def finish(self, exit_code: int | None, number: int | None, reason: str) -> None:
         """Take the rest and end the capture.
@@ -114,6 +121,7 @@ class Collector:
         for drain in self.drains[:]:
             drain.stop()
             self._finish(drain, "left running" if _runs(drain.pid) else "ended")
+        self._scheduling.finish(self._writer)
         for source in self._sources.records():
             self._writer.write(source)
         cpu_ns = time.process_time_ns() - self._started_cpu_ns

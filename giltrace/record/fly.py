@@ -19,6 +19,7 @@ from giltrace.record.run import (
     session_info,
     spawn,
 )
+from giltrace.record.scheduling import Scheduling
 from giltrace.record.session import Session
 from giltrace.record.signals import held_back
 from giltrace.record.status import StatusLine
@@ -39,10 +40,11 @@ def fly(target: Target, options: Options, flight: Flight, status: StatusLine) ->
         held_back() as mask,
         Session(options.settings) as session,
         CaptureFile(options.output, force=options.force) as file,
+        Scheduling(asked=options.sched) as scheduling,
     ):
         if flight.triggers:
             file.discard()  # only to find out whether there can be captures
-        return _fly(target, options, flight, status, where=(session, file, mask))
+        return _fly(target, options, flight, status, where=(session, file, mask, scheduling))
 
 
 def _fly(
@@ -51,19 +53,19 @@ def _fly(
     flight: Flight,
     status: StatusLine,
     *,
-    where: tuple[Session, CaptureFile, set[int]],
+    where: tuple[Session, CaptureFile, set[int], Scheduling],
 ) -> Outcome:
-    session, file, mask = where
+    session, file, mask, scheduling = where
     from giltrace.record.flight import FlightRecorder
 
     def about(reason: str) -> SessionInfo:
         info = session_info(list(target.argv), options.settings, options.duration_s)
-        info.options.update(options.policy.described())
+        info.options.update(options.policy.described() | scheduling.described())
         info.options.update(ring_ns=flight.span_ns, trigger=reason)
         return info
 
     recorder = FlightRecorder(flight, options.output, about, status.announce)
-    collector = Collector(session, recorder)
+    collector = Collector(session, recorder, scheduling)
     signals: dict[int, Callable[[], None]] = {}
     if flight.triggers.signal:
         signals[SIGNAL] = recorder.ask

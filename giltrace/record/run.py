@@ -19,6 +19,7 @@ from giltrace.errors import GiltraceError
 from giltrace.record.collector import Collector, describe_refusals
 from giltrace.record.output import CaptureFile
 from giltrace.record.policy import Policy
+from giltrace.record.scheduling import Scheduling
 from giltrace.record.session import Session
 from giltrace.record.settings import Settings
 from giltrace.record.signals import held_back, pass_on
@@ -43,6 +44,7 @@ class Options:
         settings: what its processes are asked to record.
         policy: who gets the GIL next in them.
         shared: tell where the capture is, so that a live view can follow it.
+        sched: record what the kernel does with its threads, too.
     """
 
     output: Path
@@ -51,6 +53,7 @@ class Options:
     settings: Settings = field(default_factory=Settings)
     policy: Policy = field(default_factory=Policy)
     shared: bool = True
+    sched: bool = False
 
 
 @dataclass
@@ -86,11 +89,13 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
     with (
         Session(options.settings) as session,
         CaptureFile(options.output, force=options.force) as file,
+        # In this very thread, whose children the kernel then watches from their start.
+        Scheduling(asked=options.sched) as scheduling,
     ):
         about = session_info(list(target.argv), options.settings, options.duration_s)
-        about.options.update(options.policy.described())
+        about.options.update(options.policy.described() | scheduling.described())
         writer = CaptureWriter(file.stream, about)
-        collector = Collector(session, writer)
+        collector = Collector(session, writer, scheduling)
         if options.shared:
             session.announce(options.output)
         env = session.environment(options.policy.environment(os.environ))

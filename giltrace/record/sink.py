@@ -25,5 +25,8 @@ class Sink(Protocol):
     def events(self, process: int, runs: Sequence[tuple[int, int]], events: bytes, /) -> None:
         """Take events of one process, as `CaptureWriter.events` does."""
 
+    def scheduling(self, rows: bytes, /) -> None:
+        """Take what the kernel did with threads, as `CaptureWriter.scheduling` does."""
+
     def flush(self) -> None:
         """What was taken is whole for now."""

@@ -40,9 +40,19 @@ class _Block:
     open: dict[int, Open | None]
 
     def events(self) -> bytes:
-        if self.codec == Codec.RAW:
-            return self.stored
-        return join_planes(zlib.decompress(self.stored))
+        return _unpacked(self.codec, self.stored)
+
+
+@dataclass
+class _Rows:
+    """What the kernel did with threads, as it arrived together."""
+
+    arrived_ns: int
+    codec: Codec
+    stored: bytes
+
+    def rows(self) -> bytes:
+        return _unpacked(self.codec, self.stored)
 
 
 class _Process:
@@ -96,6 +106,7 @@ class Window:
         self.full = False
         self._most_bytes = most_bytes
         self._blocks: deque[_Block] = deque()
+        self._scheduling: deque[_Rows] = deque()
         self._processes: dict[int, _Process] = {}
         self._texts: list[SourceText] = []
         self._end: End | None = None
@@ -125,6 +136,14 @@ class Window:
         self._forget(now)
         self.took(taken)
 
+    def scheduling(self, rows: bytes) -> None:
+        """Take what the kernel did with threads, as `CaptureWriter.scheduling` does."""
+        now = self._clock()
+        codec, stored = compress(rows)
+        self._scheduling.append(_Rows(now, codec, stored))
+        self.bytes += len(stored)
+        self._forget(now)
+
     def took(self, taken: Taken) -> None:
         """Called with what each block of events comes to."""
 
@@ -153,6 +172,9 @@ class Window:
             self.full |= block.arrived_ns >= since
             self.bytes -= len(block.stored)
             self._processes[block.process].drop(block)
+        rows = self._scheduling
+        while rows and (rows[0].arrived_ns < since or self.bytes > self._most_bytes):
+            self.bytes -= len(rows.popleft().stored)
         if now >= self._sweep_ns:
             self._sweep_ns = now + _SWEEP_NS
             self._sweep(since)
@@ -200,6 +222,8 @@ class Window:
             writer.events(number, *still_open(process.open_before, start_ns))
         for number, runs, events in self._trimmed(beginnings):
             writer.events(number, runs, events)
+        for block in self._scheduling:
+            writer.scheduling(block.rows())
         for process in self._processes.values():
             for record in process.facts.after_events(now):
                 writer.write(record)
@@ -216,3 +240,7 @@ class Window:
             if block.process in beginnings:
                 runs, events = beginnings[block.process].trim(runs, events)
             yield block.process, runs, events
+
+
+def _unpacked(codec: Codec, stored: bytes) -> bytes:
+    return stored if codec == Codec.RAW else join_planes(zlib.decompress(stored))

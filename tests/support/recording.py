@@ -36,6 +36,7 @@ from giltrace.capture.records import (
     ThreadInfo,
     ThreadName,
 )
+from giltrace.capture.scheduling import pack_row
 from giltrace.capture.writer import CaptureWriter
 
 
@@ -257,6 +258,7 @@ class Recording:
         processes: in the order of their numbers.
         extra: any more records (samples, names, switch intervals).
         end: None if the recorder died.
+        scheduling: rows of what the kernel did with threads.
     """
 
     session: SessionInfo = field(
@@ -265,6 +267,11 @@ class Recording:
     processes: list[ProcessRecording] = field(default_factory=list)
     extra: list[Record] = field(default_factory=list)
     end: End | None = None
+    scheduling: list[bytes] = field(default_factory=list)
+
+    def scheduled(self, ts: int, what: int, tid: int, *, cpu: int = 0) -> None:
+        """The kernel did something with a thread."""
+        self.scheduling.append(pack_row(ts, what, tid, cpu=cpu))
 
     def process(self, pid: int = 100, **info: object) -> ProcessRecording:
         """One more process; ``info`` are fields of its ProcessInfo."""
@@ -296,6 +303,8 @@ class Recording:
         for process in self.processes:
             if process.events:
                 capture.events[process.info.process] = process.columns()
+        rows = b"".join(self.scheduling)
+        capture.scheduling = np.frombuffer(rows, "<u8").reshape(-1, 2)
         return capture
 
     def write(self, path: Path) -> Path:
@@ -309,6 +318,7 @@ class Recording:
                 words = np.stack([columns.ts, columns.data], axis=1)
                 runs = [(thread, 1) for thread in columns.thread.tolist()]
                 writer.events(process.info.process, runs, words.tobytes())
+            writer.scheduling(b"".join(self.scheduling))
             for record in [*self.extra, *self._ends(), *([self.end] if self.end else [])]:
                 writer.write(record)
         return path

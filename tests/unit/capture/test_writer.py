@@ -30,7 +30,7 @@ def test_a_capture_begins_with_header_and_session() -> None:
     """The file is a capture from the constructor on, and describes its own event layout."""
     file = io.BytesIO()
     writer = CaptureWriter(file, SESSION)
-    assert file.getvalue()[: FILE_HEADER.size] == b"\x89GILTRC\n\x01\0\x02\0\0\0\0\0"
+    assert file.getvalue()[: FILE_HEADER.size] == b"\x89GILTRC\n\x01\0\x03\0\0\0\0\0"
     (session,) = frames(file)
     assert session.header.type == FrameType.SESSION
     assert json.loads(session.stored)["schema"] == schema()
