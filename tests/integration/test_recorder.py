@@ -129,6 +129,36 @@ giltrace.Recorder(out).stop()
     assert acquires(read(tmp_path / "out.giltrace")) > 5
 
 
+def test_it_does_not_infer(tmp_path: Path) -> None:
+    """Where the GIL cannot be tapped it says why and what can be had, and leaves nothing."""
+    done = run_python(
+        PRELUDE
+        + """
+from giltrace.errors import GiltraceError
+from giltrace import _core
+from giltrace.runtime import bootstrap
+def join(session):
+    raise _core.TapError("the image has no GOT")
+bootstrap.join = join
+try:
+    with giltrace.Recorder(out):
+        raise AssertionError("it records")
+except GiltraceError as error:
+    print(error)
+    print(error.hint)
+assert sys.getprofile() is None and threading._profile_hook is None
+try:
+    os.waitpid(-1, os.WNOHANG)
+except ChildProcessError:
+    print(os.listdir(os.path.dirname(out)))
+""",
+        tmp_path / "out.giltrace",
+    )
+    reason, hint, left = done.stdout.splitlines()
+    assert (reason, left) == ("the image has no GOT", "[]")
+    assert "giltrace record --backend portable" in hint
+
+
 def test_forks_in_the_block_are_recorded(tmp_path: Path) -> None:
     """A forked child joins the recording with an arena of its own."""
     run_python(
