@@ -32,6 +32,7 @@ class Log:
         self._fresh: list[bytes] = []
         self._noted: set[str] = set()
         self._tenure = 0
+        self._last_ns = 0
         self._lost: dict[int, int] = {}
         self._lost_events = 0
         self.names = Names(self._fresh)
@@ -39,6 +40,7 @@ class Log:
     def begin(self, thread: int, ts: int) -> None:
         """A thread has the GIL already."""
         self._tenure += 1
+        self._last_ns = ts
         self._write(thread, (ts, ACQUIRE | SYNTHETIC << 4 | self._tenure << 16))
 
     def hand_over(
@@ -54,7 +56,10 @@ class Log:
         """Thread ``one`` lets go, in ``call`` if it is in one, and ``other`` acquires.
 
         ``place`` holds the frame words of where ``one`` is, the innermost first, if that is known.
+        Times that contradict each other or earlier ones are put in order: threads tell them.
         """
+        released = max(released, self._last_ns)
+        self._last_ns = acquired = max(released, acquired)
         self._tenure += 1
         acquire = ACQUIRE | self._tenure << 16
         release = RELEASE | (place[0] if place else _NOWHERE) << 16

@@ -1,8 +1,8 @@
 """Who holds the GIL, inferred in the profile functions of all threads; see `portable`.
 
 The interpreter may switch threads within these functions as anywhere else. What they share is
-written by one thread at a time, which has the claim (`Switches._claimed`); a thread that does not
-get it goes on without, and is noticed at its next call. Nobody ever waits.
+written by one thread at a time, which has the claim; a thread that does not get it leaves word that
+it was there, for whoever has. Nobody waits, but who ends the recording.
 
 No syntax, and nothing from the standard library, beyond Python 3.9.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import struct
 import sys
 import threading
 import time
@@ -19,13 +18,16 @@ from types import FrameType
 
 from giltrace.runtime import (
     options,
+    portable_claim,
     portable_interpreters,
     portable_log,
     portable_names,
     portable_places,
     portable_ring,
+    portable_signals,
     portable_threads,
 )
+from giltrace.runtime.portable_claim import OUR_ERRORS, Claim
 from giltrace.runtime.portable_threads import Thread
 
 TYPE_CHECKING = False  # type checkers take it for true; the typing module is not worth its price
@@ -44,12 +46,15 @@ _LOOK_FAR_NS = 1_000_000_000
 # Coroutines of a C extension may enter functions and never leave them.
 _DEEPEST = 100_000
 
-_MODULES = (portable_log, portable_names, portable_places, portable_ring, portable_threads)
-_OUR_GLOBALS = frozenset(map(id, (globals(), *map(vars, _MODULES))))
-_OUR_ERRORS = (
-    *(AttributeError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError),
-    struct.error,
+# For how many times `_PAUSE_S` the end waits for a thread in the middle of writing.
+_PATIENCE = 1000
+_PAUSE_S = 0.001
+
+_MODULES = (
+    *(portable_claim, portable_log, portable_names, portable_places),
+    *(portable_ring, portable_signals, portable_threads),
 )
+_OUR_GLOBALS = frozenset(map(id, (globals(), *map(vars, _MODULES))))
 
 
 class Switches:
@@ -83,7 +88,8 @@ class Switches:
         self._calls = asked.get("calls", 1) > 0
         self._numbers = itertools.count()
         self._wanting: list[Thread] = []
-        self._claimed: dict[int, object] = {}
+        self._claim = Claim(_OUR_GLOBALS, self._fail)
+        self._missed: list[tuple[Thread, int]] = []
         self._due = now + _LOOK_NS
         self._due_far = now
         self._first = self._profile_new_thread()
@@ -97,6 +103,7 @@ class Switches:
         self._log.begin(me.index, me.since)
         self.current = me
         portable_interpreters.watch(self._cede)
+        portable_signals.keep_import_locks()
         threading.setprofile(self._first)
         sys.setprofile(self._profile(me))
 
@@ -123,7 +130,7 @@ class Switches:
 
         def giltrace_profile(frame: FrameType, event: str, arg: object) -> None:
             if self.current is not me:
-                self._exclusively(me, self._switch)
+                self._notice(me)
             if event == "call":
                 me.call = None
             elif event == "c_call":
@@ -147,7 +154,7 @@ class Switches:
 
         def giltrace_profile(frame: FrameType, event: str, arg: object) -> None:
             if self.current is not me:
-                self._exclusively(me, self._switch)
+                self._notice(me)
             if event == "call":
                 me.call = None
                 functions.append(frame.f_code)
@@ -174,13 +181,46 @@ class Switches:
 
     # ------------------------------------------------------------------ what is inferred
 
-    def _switch(self, me: Thread) -> None:
-        """``me`` runs, and another thread was seen last: the GIL has been handed over."""
-        other = self.current
-        if other is None:
+    def _notice(self, me: Thread) -> None:
+        """``me`` runs, and another thread was seen last, or the recording is over."""
+        if self.current is None:
             _vacate()
             return
-        if other is me:
+        if not self._exclusively(me, self._switch):
+            self._missed.append((me, time.monotonic_ns()))
+            # It may have been given back just before that, by someone who did not see it.
+            self._exclusively(me, self._switch)
+
+    def _exclusively(self, me: Thread, action: Callable[..., None], *args: object) -> bool:
+        """Do something that writes, and see to those who could not meanwhile."""
+        done = self._claim.exclusively(me, action, *args)
+        if self._missed and self.current is not None:
+            self._claim.exclusively(me, self._catch_up)
+        return done
+
+    def _catch_up(self, me: Thread) -> None:
+        """Others ran, while a thread that had the claim was made to let the GIL go."""
+        while self._missed:
+            other, now = self._missed.pop(0)
+            before = self.current
+            if before is None or before is other or other is me:
+                continue
+            self._log.hand_over(
+                before.index,
+                self._places.of(before, self._places.look()),
+                now,
+                other.index,
+                now,
+            )
+            if before is not me:
+                self._want(before)
+            self._resume(other)
+        self._switch(me)
+
+    def _switch(self, me: Thread) -> None:
+        """The GIL has been handed over from the thread that was seen last to ``me``."""
+        other = self.current
+        if other is None or other is me:
             return
         now = time.monotonic_ns()
         frames = self._places.look()
@@ -193,11 +233,8 @@ class Switches:
             place = self._places.of(other, frames)
             self._log.hand_over(other.index, place, now, me.index, now)
             self._want(other)
-        if me.wants:
-            me.wants = False
-            self._wanting.remove(me)
         me.since, me.call = now, None
-        self.current = me
+        self._resume(me)
         if now - me.told_ns >= _LOOK_NS:
             self._tell(me, now)
 
@@ -234,6 +271,13 @@ class Switches:
                 one, place, released, call = between, self._places.of(between, frames), now, 0
         self._log.hand_over(one.index, place, released, me.index, acquired, call=call)
 
+    def _resume(self, thread: Thread) -> None:
+        """It has the GIL."""
+        if thread.wants:
+            thread.wants = False
+            self._wanting.remove(thread)
+        self.current = thread
+
     def _want(self, thread: Thread) -> None:
         """It was made to let go."""
         thread.ran_ns()
@@ -250,26 +294,6 @@ class Switches:
             elif ran >= most:
                 found, most = thread, ran
         return found
-
-    # ------------------------------------------------------------------ one at a time
-
-    def _exclusively(self, me: Thread, action: Callable[..., None], *args: object) -> None:
-        """Do something that writes, unless another thread is in the middle of that."""
-        if os.getpid() != self._pid:
-            return  # the child of a fork that has not come to `abandon`: all this is its parent's
-        try:
-            # A dictionary does this at one stroke. If an exception kept a thread from giving its
-            # claim back, it still has it the next time.
-            if self._claimed.setdefault(0, me) is me:
-                action(me, *args)
-        except Exception as error:
-            # Signal handlers of the target run in here, too, and may raise.
-            if not _is_own(error):
-                raise
-            self._fail(error)
-        finally:
-            if self._claimed.get(0) is me:
-                self._claimed.clear()
 
     # ------------------------------------------------------------------ beside the events
 
@@ -333,7 +357,12 @@ class Switches:
         me = self._main
         if threading.get_ident() != me.ident:
             me = getattr(profile, "thread", None) or self._meet()
-        self._exclusively(me, self._stop, profile)
+        tries = 0
+        while not self._claim.exclusively(me, self._stop, profile):
+            time.sleep(_PAUSE_S)
+            tries += 1
+            if tries >= _PATIENCE:
+                self._claim.revoke()  # who has it will not give it back any more
 
     def abandon(self) -> None:
         """In the child of a fork: forget about the recording, which is the parent's."""
@@ -363,6 +392,7 @@ class Switches:
         if getattr(threading, "_profile_hook", None) is self._first:
             threading.setprofile(None)
         portable_interpreters.unwatch()
+        portable_signals.drop_import_locks()
         _vacate()
 
     def _fail(self, error: Exception) -> None:
@@ -372,7 +402,7 @@ class Switches:
             self._log.note(f"the recording of this process has failed: {error!r}")
             if holder is not None:
                 self._end(holder)
-        except _OUR_ERRORS:
+        except OUR_ERRORS:
             pass
 
 
@@ -395,12 +425,3 @@ def _vacate() -> None:
     """Empty this thread's profile slot, if it is ours."""
     if is_ours(sys.getprofile()):
         sys.setprofile(None)
-
-
-def _is_own(error: BaseException) -> bool:
-    """Whether an error arose here, and not in a signal handler that ran meanwhile."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        trace = trace.tb_next
-    here = trace is not None and id(trace.tb_frame.f_globals) in _OUR_GLOBALS
-    return here and isinstance(error, _OUR_ERRORS)

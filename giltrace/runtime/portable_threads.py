@@ -10,6 +10,8 @@ import threading
 import time
 from types import CodeType, FrameType
 
+from giltrace.runtime import portable_signals
+
 TYPE_CHECKING = False  # type checkers take it for true; the typing module is not worth its price
 if TYPE_CHECKING:
     from typing import Any
@@ -31,6 +33,7 @@ class Thread:
             where threads leave word of it (see `portable_places`).
         functions: the code objects it is in, the innermost last; also only there.
         since: when it did; after the return, when that was.
+        takes_signals: whether handlers of signals run in it and can be held back.
         wants: it has let go outside of any C call: it takes the GIL back as soon as it can.
     """
 
@@ -44,6 +47,7 @@ class Thread:
         "ident",
         "index",
         "since",
+        "takes_signals",
         "tid",
         "told",
         "told_ns",
@@ -63,6 +67,7 @@ class Thread:
         self.functions: list[CodeType] = []
         self.since = now
         self.wants = False
+        self.takes_signals = portable_signals.can_be_held_back()
         self._clock = _cpu_clock(self.ident, self.tid)
         self._cpu_ns = 0
 

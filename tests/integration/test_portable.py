@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,26 +13,11 @@ from giltrace.capture import read
 from giltrace.model import Cause, Trace, check, load
 from giltrace.record.settings import Settings
 from tests.support import recorder
-from tests.support.portable import PYPY, Recorded, interpreters, record
+from tests.support.portable import PING_PONG, PYPY, Recorded, held_ns, interpreters, record
 from tests.support.python import TREE, environment, run_python
 
 # Its programs import giltrace from the checkout.
 pytestmark = pytest.mark.repo
-
-PING_PONG = """
-import socket, threading
-ROUNDS = 300
-a, b = socket.socketpair()
-def echo():
-    for _ in range(ROUNDS):
-        b.send(b.recv(1))
-thread = threading.Thread(target=echo, name="echo")
-thread.start()
-for _ in range(ROUNDS):
-    a.send(b"x")
-    a.recv(1)
-thread.join()
-"""
 
 # What spins differs; the sleeper wants the GIL back twenty times.
 SPINNER = """
@@ -82,12 +66,6 @@ def only_what_can_be_seen(trace: Trace) -> None:
         assert process.backend == "portable"
         assert "inferred" in process.notes[0]
     assert len(trace.notes) == sum(len(process.notes) for process in trace.processes)
-
-
-def held_ns(trace: Trace, name: str) -> int:
-    """For how long the thread of that name held the GIL."""
-    (thread,) = [thread.index for thread in trace.threads if thread.name == name]
-    return int(trace.holds.ns[trace.holds.thread == thread].sum())
 
 
 def releases(trace: Trace, name: str) -> set[tuple[str, str, int, str]]:
@@ -266,37 +244,6 @@ def test_what_is_not_seen_is_said(tmp_path: Path, python: str) -> None:
 
 
 @interpreters
-def test_signal_handlers_that_raise(tmp_path: Path, python: str) -> None:
-    """What a handler raises reaches the program, wherever it strikes; others are recorded."""
-    if python == PYPY:
-        pytest.skip("PyPy has been seen to lose it inside a profile function: see the README")
-    code = (
-        """
-import signal
-class Struck(Exception): pass
-def strike(number, frame): raise Struck
-signal.signal(signal.SIGALRM, strike)
-def fib(n):
-    return n if n < 2 else fib(n - 1) + fib(n - 2)
-struck = 0
-while struck < 50:
-    try:
-        signal.setitimer(signal.ITIMER_REAL, 0.001)
-        while True:
-            fib(5)
-    except Struck:
-        struck += 1
-print(struck)
-"""
-        + PING_PONG
-    )
-    done = record(tmp_path, python, program(tmp_path, code))
-    assert (done.code, done.out, done.err) == (0, "50\n", "")
-    assert check(done.trace) == []
-    assert "echo" in [thread.name for thread in done.trace.threads]
-
-
-@interpreters
 def test_stacks(tmp_path: Path, python: str) -> None:
     """Callers are recorded as far as asked for."""
     code = """
@@ -317,44 +264,6 @@ def test_stacks(tmp_path: Path, python: str) -> None:
     ]
     stack = trace.stacks[int(trace.holds.stack[row])]
     assert [trace.places[place].line for place in stack] == [4, 5]
-
-
-@interpreters
-def test_leaving_gives_everything_back(tmp_path: Path, python: str) -> None:
-    """After `leave` no profile function of ours is in any slot, and one can join again."""
-    if python == PYPY:
-        pytest.skip(
-            "fails now and then on PyPy: a thread kept our profile function; not explained yet"
-        )
-    (tmp_path / "options").write_text(f"recorder {os.getpid()}\n")
-    code = f"""
-    import sys, threading
-    from giltrace.runtime import portable
-    def work():
-        go.wait()
-        len("")
-        print(sys.getprofile())
-    for _ in range(2):
-        go = threading.Event()
-        portable.join({str(tmp_path)!r})
-        assert sys.getprofile() is not None and threading._profile_hook is not None
-        thread = threading.Thread(target=work)
-        thread.start()
-        portable.leave()
-        print(sys.getprofile(), threading._profile_hook)
-        go.set()
-        thread.join()
-    """
-    done = subprocess.run(
-        [python, program(tmp_path, code)],
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=60,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.splitlines() == ["None None", "None"] * 2
 
 
 @interpreters

@@ -31,6 +31,22 @@ interpreters = pytest.mark.parametrize(
     ],
 )
 
+# Two threads in turn, over a socket.
+PING_PONG = """
+import socket, threading
+ROUNDS = 300
+a, b = socket.socketpair()
+def echo():
+    for _ in range(ROUNDS):
+        b.send(b.recv(1))
+thread = threading.Thread(target=echo, name="echo")
+thread.start()
+for _ in range(ROUNDS):
+    a.send(b"x")
+    a.recv(1)
+thread.join()
+"""
+
 
 @dataclass
 class Recorded:
@@ -99,3 +115,9 @@ def _follow(collector: Collector, process: subprocess.Popen[bytes]) -> None:
         time.sleep(collector.poll())
     collector.poll()  # before the kernel forgets about it
     collector.finish(process.wait(), None, "")
+
+
+def held_ns(trace: Trace, name: str) -> int:
+    """For how long the thread of that name held the GIL."""
+    (thread,) = [thread.index for thread in trace.threads if thread.name == name]
+    return int(trace.holds.ns[trace.holds.thread == thread].sum())
