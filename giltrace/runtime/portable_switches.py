@@ -40,6 +40,8 @@ _LONG_NS = 50_000
 # Who waits for the GIL computes a little, too; and whoever had it, had some of the time.
 _LEAST_RUN_NS = 50_000
 _LEAST_RUN_SHARE = 10
+# However little that is of the time, on a machine with much else to do.
+_MUCH_RUN_NS = 1_000_000
 # How often to look at what changes seldom.
 _LOOK_NS = 50_000_000
 _LOOK_FAR_NS = 1_000_000_000
@@ -286,7 +288,8 @@ class Switches:
 
     def _who_ran(self, gap: int) -> Thread | None:
         """Who had the GIL all the while without calling a thing: it must have computed."""
-        found, most = None, max(_LEAST_RUN_NS, gap // _LEAST_RUN_SHARE)
+        share = min(gap // _LEAST_RUN_SHARE, _MUCH_RUN_NS)
+        found, most = None, max(_LEAST_RUN_NS, share)
         for thread in self._wanting[:]:
             ran = thread.ran_ns()
             if ran < 0:
