@@ -89,6 +89,7 @@ class _Frame:
     oldest_ns: int
     newest_ns: int
     doing: dict[int, _Doing]
+    priorities: dict[int, U64]  # [1, 2]: the last PRIORITY of each thread that has one
 
 
 @dataclass(slots=True)
@@ -101,6 +102,7 @@ class _Kept:
     names: dict[int, ThreadName] = field(default_factory=dict)
     records: dict[Any, Record] = field(default_factory=dict)
     doing: dict[int, _Doing] = field(default_factory=dict)
+    priorities: dict[int, U64] = field(default_factory=dict)
     cut_ns: int = 0
 
 
@@ -190,12 +192,14 @@ class Window:
         """What is kept, as if recording had begun at ``since_ns`` and ended at ``until_ns``."""
         until = self.newest_ns if until_ns is None else until_ns
         doing = {number: dict(kept.doing) for number, kept in self._processes.items()}
+        priorities = {number: dict(kept.priorities) for number, kept in self._processes.items()}
         cuts = {number: max(kept.cut_ns, since_ns) for number, kept in self._processes.items()}
         frames: dict[int, list[_Frame]] = {number: [] for number in self._processes}
         for frame in self._frames:
             for part in _split(frame, cuts[frame.process]):
                 if part.newest_ns <= cuts[frame.process]:
                     _go_on(doing[frame.process], part.doing)
+                    priorities[frame.process].update(part.priorities)
                 else:
                     frames[frame.process].append(part)
         started = max(self.session.started_ns, min(cuts.values(), default=0))
@@ -213,7 +217,10 @@ class Window:
         )
         for number, kept in self._processes.items():
             self._add(capture, kept, cuts[number], until)
-            events = _columns(doing[number] if cuts[number] else {}, cuts[number], frames[number])
+            before: list[tuple[int, U64]] = []
+            if cuts[number]:
+                before = _before(doing[number], priorities[number], cuts[number])
+            events = _columns(before, frames[number])
             if len(events):
                 capture.events[number] = events
         return capture
@@ -268,6 +275,7 @@ class Window:
             kept = self._processes.get(frame.process)
             if kept is not None:
                 _go_on(kept.doing, frame.doing)
+                kept.priorities.update(frame.priorities)
                 kept.cut_ns = max(kept.cut_ns, frame.newest_ns)
                 if len(kept.threads) > _MOST_QUIET:
                     self._forget_quiet(frame.process, kept)
@@ -288,6 +296,7 @@ class Window:
             del kept.threads[thread]
             kept.names.pop(thread, None)
             kept.doing.pop(thread, None)
+            kept.priorities.pop(thread, None)
 
 
 def rewrite(file: BinaryIO, capture: Capture, sources: Iterable[SourceText] = ()) -> int:
@@ -341,7 +350,9 @@ def _frame(process: int, threads: U32, words: U64, before_ns: int) -> _Frame:
         found = _doing(words[mine], kind[mine], state[mine])
         if found is not None:
             doing[int(threads[mine[0]])] = found
-    return _Frame(process, threads, words, oldest, newest, doing)
+    changes = np.flatnonzero(kind == Kind.PRIORITY)
+    last = {int(threads[at]): words[at : at + 1] for at in changes.tolist()}
+    return _Frame(process, threads, words, oldest, newest, doing, last)
 
 
 def _by_thread(threads: U32) -> list[I8]:
@@ -399,17 +410,26 @@ def _go_on(doing: dict[int, _Doing], later: dict[int, _Doing]) -> None:
             doing[thread] = one
 
 
-def _columns(doing: dict[int, _Doing], cut_ns: int, frames: Sequence[_Frame]) -> Events:
-    """What threads were doing at the cut, then all events of some frames."""
+def _before(
+    doing: dict[int, _Doing], priorities: dict[int, U64], cut_ns: int
+) -> list[tuple[int, U64]]:
+    """Events of threads that say what they were doing at a cut, and what priority they had."""
+    before = [(thread, one.words(cut_ns)) for thread, one in doing.items()]
+    for thread, change in priorities.items():
+        before.append((thread, np.array([[cut_ns, change[0, 1]]], np.uint64)))
+    return before
+
+
+def _columns(before: list[tuple[int, U64]], frames: Sequence[_Frame]) -> Events:
+    """Some events of threads, then all events of some frames."""
     words = [frame.words for frame in frames]
     threads = [frame.threads for frame in frames]
-    before = [one.words(cut_ns) for one in doing.values()]
     if before:
-        first = np.concatenate(before)
+        first = np.concatenate([some for _, some in before])
         _number(first)
         words.insert(0, first)
-        counts = list(map(len, before))
-        threads.insert(0, np.repeat(np.array(list(doing), np.uint32), counts))
+        counts = [len(some) for _, some in before]
+        threads.insert(0, np.repeat(np.array([one for one, _ in before], np.uint32), counts))
     if not words:
         return Events(np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.uint32))
     table = np.concatenate(words)

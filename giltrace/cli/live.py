@@ -153,10 +153,12 @@ def _pick() -> Watched | None:
 
 
 def _look(watched: Watched, seconds: float) -> int:
+    from giltrace.tui.app import theme_named
     from giltrace.tui.live.app import LiveApp
-    from giltrace.tui.palette import DARK, MONO
 
-    app = LiveApp(watched, MONO if os.environ.get("NO_COLOR") else DARK, seconds=seconds)
+    for name in ("COLUMNS", "LINES"):  # as of giltrace tui
+        os.environ.pop(name, None)
+    app = LiveApp(watched, theme=theme_named("auto", asking=True), seconds=seconds)
     try:
         app.run()
     finally:

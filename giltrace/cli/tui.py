@@ -68,7 +68,7 @@ def tui(
 
     \b
     w, x, s     go to the next wait, the longest wait, the next convoy stall
-    + - ← →     zoom and pan; so do the wheel and dragging with the mouse
+    z Z ← →     zoom and pan; so do the wheel and dragging with the mouse
     a           follow the hand-off to the other thread
     2           findings in words; Enter shows where each can be seen
     ?           all keys

@@ -50,6 +50,11 @@ class Watched:
     _folder: tempfile.TemporaryDirectory[str] | None = field(default=None, repr=False)
 
     @property
+    def recorder(self) -> int:
+        """Process id of the recorder; 0 if it has ended."""
+        return self.others or (self._recorder.pid if self._recorder is not None else 0)
+
+    @property
     def ended(self) -> bool:
         """Whether the recorder has ended."""
         if self._recorder is None:

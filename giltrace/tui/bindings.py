@@ -35,9 +35,9 @@ TIMELINE: Final[dict[str, tuple[Key, ...]]] = {
         Key("pagedown", "page(1)", "PgDn", "go a screen on"),
         Key("home", "end(True)", "Home", "go to the beginning"),
         Key("end", "end(False)", "End", "go to the end"),
-        Key("plus,equals_sign", "zoom(True)", "+", "zoom in around the cursor", "zoom"),
-        Key("minus", "zoom(False)", "-", "zoom out around the cursor"),
-        Key("z", "zoom_selected", "z", "zoom to the selected interval"),
+        Key("z", "zoom(True)", "z", "zoom in around the cursor", "zoom"),
+        Key("Z", "zoom(False)", "Z", "zoom out around the cursor"),
+        Key("e", "zoom_selected", "e", "enlarge the selected interval to the width of the screen"),
         Key("0", "whole", "0", "show all of the recording", "all"),
     ),
     "Lanes": (
@@ -84,10 +84,22 @@ PANELS: Final[dict[str, tuple[Key, ...]]] = {
         Key("tab", "app.focus_next", "Tab", "go to the next panel"),
         Key("p", "panels", "p", "hide the panels, or show them"),
     ),
+}  # fmt: skip
+
+LIVE: Final[dict[str, tuple[Key, ...]]] = {
+    "While it runs": (
+        Key("space", "pause", "Space", "pause to look back over all that is kept; go on", "pause"),
+        Key("ctrl+s", "save", "Ctrl+S", "save what is kept as a capture", "save"),
+        Key("plus,equals_sign", "priority(1)", "+", "raise this thread's priority", "priority"),
+        Key("minus", "priority(-1)", "-", "lower this thread's priority"),
+    ),
+}  # fmt: skip
+
+OTHER: Final[dict[str, tuple[Key, ...]]] = {
     "Other": (
         Key("c", "app.colours", "c", "colours or characters"),
         Key("ctrl+p", "app.command_palette", "Ctrl+P", "commands by name, themes"),
-        Key("q,ctrl+q", "app.quit", "q", "quit", "quit"),
+        Key("q,ctrl+q,ctrl+c", "app.quit", "q", "quit", "quit"),
     ),
 }
 

@@ -49,6 +49,7 @@ class Lane:
         label: what it is called; unique.
         is_gil: it is the GIL's own lane.
         colour: number of the colour that its thread has in the GIL's lane; from 0.
+        note: what else there is to know of its thread, in a few characters: its priority.
     """
 
     index: int
@@ -56,6 +57,7 @@ class Lane:
     label: str
     is_gil: bool = False
     colour: int = 0
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from giltrace.analysis.timeline.steps import Steps
 from giltrace.model import Trace
 from giltrace.model.tables import I8
 from giltrace.tui.source import Group, Lane
+from giltrace.wording.human import signed
 from giltrace.wording.labels import Labels
 
 _STRIDE: Final = 32
@@ -30,6 +31,8 @@ class TraceLanes:
         self.lanes: list[Lane] = []
         self._gils: list[int] = []
         of_steps: list[int] = []
+        # Without a policy nobody has one, or it means nothing.
+        priorities = "policy" in trace.session.options or len(trace.priorities) > 0
         for gil in trace.gils:
             mine = np.flatnonzero(steps.gil == gil.index).tolist()
             if not mine:
@@ -43,7 +46,10 @@ class TraceLanes:
             self._add(group, "GIL", is_gil=True, colour=0)
             of_steps.append(-1)
             for colour, one in enumerate(mine):
-                self._add(group, labels.thread(int(steps.thread[one])), colour=colour)
+                thread = int(steps.thread[one])
+                priority = trace.priorities.at(thread, trace.end_ns)
+                note = signed(priority) if priorities else ""
+                self._add(group, labels.thread(thread), colour=colour, note=note)
                 of_steps.append(one)
         self.steps_of: I8 = np.array(of_steps, np.int64)
         self._lane_of = np.full(len(steps), -1, np.int64)
@@ -51,8 +57,10 @@ class TraceLanes:
         self._lane_of[self.steps_of[known]] = known
         self._sums = {gil: _strided(trace, trace.holds_of(gil)) for gil in self._gils}
 
-    def _add(self, group: int, label: str, *, is_gil: bool = False, colour: int) -> None:
-        self.lanes.append(Lane(len(self.lanes), group, label, is_gil, colour))
+    def _add(
+        self, group: int, label: str, *, is_gil: bool = False, colour: int, note: str = ""
+    ) -> None:
+        self.lanes.append(Lane(len(self.lanes), group, label, is_gil, colour, note))
 
     def gil_of(self, lane: int) -> int:
         """Index into ``trace.gils``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from giltrace.analysis.timeline.pyramid import Pyramid
 from giltrace.analysis.timeline.state import State
 from giltrace.analysis.timeline.steps import Step, Steps, steps
+from giltrace.analysis.timeline.still import still
 from giltrace.model import Trace
 from giltrace.model.tables import I4, I8, Bool
 from giltrace.tui.details import describe
@@ -30,11 +31,16 @@ class TraceSource:
 
     revision = 0
 
-    def __init__(self, trace: Trace) -> None:
-        """Prepare a trace, which takes a second for ten million events."""
+    def __init__(self, trace: Trace, *, living: Collection[int] = ()) -> None:
+        """Prepare a trace, which takes a second for ten million events.
+
+        Args:
+            trace: the trace.
+            living: threads that are known to live at its end.
+        """
         self.trace = trace
         self.labels = Labels(trace)
-        self.steps: Steps = steps(trace)
+        self.steps: Steps = still(steps(trace), trace, living) if living else steps(trace)
         self._pyramid = Pyramid(self.steps)
         self._rows = TraceLanes(trace, self.steps, self.labels)
         self._jumps = Jumps(trace, self.steps)
@@ -49,6 +55,11 @@ class TraceSource:
     def end_ns(self) -> int:
         """When it ends."""
         return self.trace.end_ns
+
+    @property
+    def states(self) -> frozenset[State]:
+        """The states that there are."""
+        return frozenset(map(State, np.flatnonzero(np.bincount(self.steps.state)).tolist()))
 
     @property
     def groups(self) -> Sequence[Group]:

@@ -62,3 +62,8 @@ def count(number: int, noun: str) -> str:
 def times(number: int) -> str:
     """``once``, ``twice``, ``1,204 times``."""
     return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
+
+
+def signed(number: int) -> str:
+    """A number that is more or less than usual: ``+1``, ``-1``, ``0``."""
+    return f"{number:+d}" if number else "0"

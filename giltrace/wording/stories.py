@@ -250,7 +250,7 @@ def _contended(say: Phrases) -> Story:
     if 2 * held >= 1:
         holder = "one of them" if say.hogs == "each other" else say.hogs
         why = f"For {share(held, 1)} of that time {holder} held the GIL{say.where}."
-        todo = "The table of blame below has the lines that hold the GIL meanwhile."
+        todo = "Under Blame, giltrace report has the lines that hold the GIL meanwhile."
     else:
         why = (
             f"For {share(1 - held, 1)} of that time nobody held the GIL: the kernel was waking the "

@@ -7,16 +7,25 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from textual.pilot import Pilot
 
+from giltrace.analysis.timeline.state import State
 from giltrace.model import load
 from giltrace.model.invariants import check
+from giltrace.record.live import Watched
+from giltrace.tui.live.app import LiveApp
+from giltrace.tui.live.screen import LiveScreen
+from giltrace.tui.source import Lane
 from tests.bench.live import watch
-from tests.support.attached import MAINS, UNTOUCHED, in_place, running
+from tests.support.attached import MAINS, UNTOUCHED, attached, in_place, running
 from tests.support.python import environment
 from tests.support.recorder import command as record_command
+from tests.support.screen import drive, text
 from tests.support.terminal import TMUX, Pane, in_terminal, pane
 
 LIVE = [sys.executable, "-m", "giltrace", "live"]
@@ -52,15 +61,15 @@ def look_around(screen: Pane) -> None:
     screen.until("all that is kept can be looked at")
     lanes = screen.text()
     screen.press(*["Down"] * (1 + _lane(lanes, "asker")))
-    screen.press("p")
+    screen.press("W")
     found = screen.until(lambda text: "asker waited for the GIL" in text)
-    assert re.search(r"Held meanwhile by burner \S+ in burn", found)
+    assert re.search(r"Held meanwhile by\s+\S+ m?s\s+\S+ %\s+burner at \S+ in burn", found)
     screen.press("m", "Left", "m")
     screen.until("between the marks")
     screen.press("?")
-    screen.until("Nothing that is done here changes the program")
+    screen.until("While it runs")
     screen.press("?")
-    screen.until(lambda text: "Nothing that is done" not in text)
+    screen.until(lambda text: "While it runs" not in text)
 
 
 def _lane(screen: str, name: str) -> int:
@@ -79,7 +88,7 @@ def test_a_program_is_started_looked_at_and_left(tmp_path: Path) -> None:
         screen.until(waits_named)
         assert "its output: out.log" in screen.text()
         look_around(screen)
-        screen.press("s")
+        screen.press("C-s")
         saved = re.search(r"saved: the last .* s: (\S+\.giltrace)", screen.until("saved: the"))
         screen.press("Space")
         screen.until(" live  ")
@@ -184,3 +193,92 @@ def test_a_process_that_is_no_python() -> None:
         code, written = in_terminal([*LIVE, str(process.pid)])
         process.kill()
     assert code == 1 and "is not a Python" in written and "\x1b[?1049h" not in written
+
+
+async def _until(pilot: Pilot[Any], holds: Callable[[], object]) -> None:
+    while not holds():
+        await pilot.pause(0.02)
+
+
+def look_through(recorder: int, capture: Path, steps: Callable[[Pilot[Any]], Any]) -> None:
+    """A live view of a recording that is under way, in this process."""
+    watched = Watched(capture, "target.py", others=recorder)
+    app = LiveApp(watched, theme="textual-dark", seconds=60)
+    try:
+        drive(app, steps, (100, 30))
+    finally:
+        app.end()
+
+
+def test_priorities_are_seen_and_changed(tmp_path: Path) -> None:
+    """+ and - reach the thread of the lane, and the lane tells when it has the new priority."""
+    output = tmp_path / "out.giltrace"
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        assert isinstance(pilot.app, LiveApp)
+        shown = pilot.app.view
+
+        def lanes() -> dict[str, Lane]:
+            return {lane.label: lane for lane in shown.timeline.source.lanes}
+
+        await _until(pilot, lambda: {"worker", "MainThread"} <= set(lanes()))
+        assert lanes()["worker"].note == lanes()["MainThread"].note == "0"
+        # It sleeps most of the time: off the GIL in that call, not unheard of.
+        await _until(pilot, lambda: _now(shown, lanes()["MainThread"]) is State.SLEEP)
+        await pilot.press("plus")
+        assert "go to a thread first" in text(pilot.app)
+        await pilot.press(*["down"] * lanes()["worker"].index)
+        await pilot.press("minus", "minus", "minus", "plus")
+        await _until(pilot, lambda: "worker: priority -2" in text(pilot.app))
+        await _until(pilot, lambda: lanes()["worker"].note == "-2")
+        assert lanes()["MainThread"].note == "0"
+        await pilot.press("plus")
+        await _until(pilot, lambda: lanes()["worker"].note == "-1")
+
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        with attached(target.pid, output, "--policy", "auto") as recorder:
+            look_through(recorder.pid, output, steps)
+        assert target.end() == UNTOUCHED
+    assert load(output).priorities.priority[-1] == -1
+
+
+def _now(shown: LiveScreen, lane: Lane) -> State | None:
+    source = shown.timeline.source
+    found = source.at(lane.index, source.end_ns - 1)
+    return found.state if found is not None else None
+
+
+def test_without_a_policy_the_keys_say_how_to_get_one(tmp_path: Path) -> None:
+    """In one line; nothing is changed."""
+    output = tmp_path / "out.giltrace"
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        assert isinstance(pilot.app, LiveApp)
+        shown = pilot.app.view
+        await _until(pilot, lambda: len(shown.timeline.source.lanes) > 1)
+        await pilot.press("down", "minus")
+        await _until(pilot, lambda: pilot.app._notifications)
+        (said,) = pilot.app._notifications
+        assert "follows no policy" in said.message
+        assert "giltrace live --policy auto" in said.message
+
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        with attached(target.pid, output) as recorder:
+            look_through(recorder.pid, output, steps)
+        assert target.end() == UNTOUCHED
+    assert len(load(output).priorities) == 0
+
+
+@needs_tmux
+def test_a_policy_comes_and_goes_with_the_view(tmp_path: Path) -> None:
+    """A program that is started under one, and one that ran already, go on without it."""
+    script = tmp_path / "busy.py"
+    script.write_text(BUSY.replace("sys.stdin.readline()", _wait_for(tmp_path / "flag")))
+    words = [*LIVE, "--log", "out.log", "--priority", "burn*=-3", str(script)]
+    with pane(words, tmp_path) as screen:
+        screen.until(lambda text: re.search(r"burner +-3", text) is not None)
+        screen.press("q")
+        assert "EXIT 0" in screen.until("EXIT")
+    (tmp_path / "flag").touch()
+    _until_lines(tmp_path / "out.log", 2)
+    assert in_place(json.loads((tmp_path / "out.log").read_text().splitlines()[1])) == []

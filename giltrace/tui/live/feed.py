@@ -6,6 +6,7 @@ there is more than can be looked at in time, less of the recent past is shown; n
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections import deque
@@ -24,7 +25,8 @@ from giltrace.capture.records import SourceText
 from giltrace.capture.window import Window, rewrite
 from giltrace.errors import GiltraceError
 from giltrace.model.builder import build
-from giltrace.model.tables import I8
+from giltrace.model.tables import I8, Thread
+from giltrace.model.trace import Trace
 from giltrace.record.live import Watched
 from giltrace.record.sources import Sources
 from giltrace.tui.trace_source import TraceSource
@@ -108,7 +110,8 @@ class Feed:
                 share = 16 * _MOST_WHOLE_EVENTS / window.bytes_kept
                 since = window.newest_ns - round((window.newest_ns - window.oldest_ns) * share)
             self._frozen = window.capture(since_ns=since)
-            done(TraceSource(build(self._frozen)))
+            trace = build(self._frozen)
+            done(TraceSource(trace, living=() if self._watched.ended else _living(trace)))
 
         self._orders.put(order)
 
@@ -187,7 +190,7 @@ class Feed:
             trace.start_ns, now, lambda edges: (utilisation(trace, edges), waiters(trace, edges))
         )
         return Shot(
-            source=TraceSource(trace),
+            source=TraceSource(trace, living=() if ended else _living(trace)),
             recent=recent(trace, _ROWS),
             seconds=self._seconds_up_to(now // _SECOND),
             elapsed_s=(now - window.session.started_ns) / 1e9,
@@ -228,6 +231,22 @@ class Feed:
         known = {number: (held, waited) for number, held, waited in self._history}
         first = max(self._history[0][0], now - HISTORY)
         return tuple(known.get(number, (np.nan, np.nan)) for number in range(first, now))
+
+
+def _living(trace: Trace) -> list[int]:
+    """The threads that live, by the kernel's account, as indices into ``trace.threads``."""
+    latest: dict[tuple[int, int], Thread] = {}
+    for thread in sorted(trace.threads, key=lambda one: one.start_ns):
+        latest[thread.process, thread.tid] = thread  # ids are used again
+    tids = {process.index: _tids(process.pid) for process in trace.processes}
+    return [one.index for (process, tid), one in latest.items() if tid in tids[process]]
+
+
+def _tids(pid: int) -> set[int]:
+    try:
+        return {int(name) for name in os.listdir(f"/proc/{pid}/task")}
+    except OSError:
+        return set()
 
 
 def _sources(capture: Capture) -> list[SourceText]:

@@ -13,7 +13,6 @@ from giltrace.analysis.calls import call_name
 from giltrace.analysis.recent import Recent
 from giltrace.model.text import printable
 from giltrace.tui.live.feed import Shot
-from giltrace.tui.source import Details
 from giltrace.tui.trace_source import TraceSource
 from giltrace.wording.human import duration, share
 
@@ -89,19 +88,6 @@ def blamed(shot: Shot | None, rows: int) -> Text:
         lines[holder + _where(source, row.place, row.call)] += row.wait_ns
     for words, ns in sorted(lines.items(), key=lambda line: -line[1])[:rows]:
         text.append(f"\n {share(ns, total):>5}  {duration(ns):>8}  {words}")
-    return text
-
-
-def details(found: Details) -> Text:
-    """What there is to say about the selected interval."""
-    text = Text(no_wrap=True, overflow="ellipsis")
-    text.append(f" {found.title}", "bold")
-    facts = "   ".join(f"{label}: {value}" for label, value in found.facts)
-    text.append(f"\n {facts}")
-    for part in found.parts[:3]:
-        text.append(f"\n {found.parts_title} {part.label} {part.where}  {duration(part.ns)}")
-    for line in found.code[:3]:
-        text.append(f"\n {'→' if line.is_it else ' '} {line.number:>5} {line.text}")
     return text
 
 

@@ -16,7 +16,7 @@ from textual.widgets import Footer, Static, TabbedContent, TabPane
 
 from giltrace.analysis.timeline.state import State
 from giltrace.tui.background import in_background
-from giltrace.tui.bindings import PANELS, THREADS, TIMELINE, bindings
+from giltrace.tui.bindings import OTHER, PANELS, THREADS, TIMELINE, bindings
 from giltrace.tui.heading import facts, warnings
 from giltrace.tui.palette import Palette
 from giltrace.tui.screens.timeline import TimelineScreen
@@ -26,7 +26,6 @@ from giltrace.tui.widgets.bars import Legend, TitleBar
 from giltrace.tui.widgets.findings import Findings
 from giltrace.tui.widgets.inspector import Inspector
 from giltrace.tui.widgets.overview import Overview
-from giltrace.tui.widgets.painted import Painted
 from giltrace.tui.widgets.threads import Row, Threads
 from giltrace.tui.widgets.timeline import Timeline
 from giltrace.tui.widgets.waits import Waits
@@ -43,8 +42,9 @@ _WIDE: Final = 120
 class RecordingScreen(TimelineScreen):
     """The timeline in the middle, the whole above it, panels below."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(PANELS)]
-    KEYS = (TIMELINE, PANELS, THREADS)
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(PANELS, OTHER)]
+    KEYS = (TIMELINE, PANELS, OTHER, THREADS)
+    NAMED = (TIMELINE, PANELS, OTHER)
     CSS_PATH = "recording.tcss"
 
     @dataclass
@@ -191,8 +191,7 @@ class RecordingScreen(TimelineScreen):
     def paint_with(self, palette: Palette) -> None:
         """Use other colours."""
         self._palette = palette
-        for widget in self.query(Painted):
-            widget.palette = palette
+        super().paint_with(palette)
 
     # ------------------------------------------------------------ the size
 

@@ -8,11 +8,13 @@ from textual.binding import BindingType
 from textual.screen import Screen
 
 from giltrace.tui.bindings import TIMELINE, Key, bindings
+from giltrace.tui.palette import Palette
 from giltrace.tui.screens.help import HelpScreen
 from giltrace.tui.screens.search import SearchScreen
 from giltrace.tui.source import Hit, Jump
 from giltrace.tui.view.rows import Density, gil_lane
 from giltrace.tui.view.view import ZOOM, View
+from giltrace.tui.widgets.painted import Painted
 from giltrace.tui.widgets.timeline import Timeline
 
 _DENSITIES = (None, Density.DENSE, Density.AIRY, Density.TALL)
@@ -25,6 +27,8 @@ class TimelineScreen(Screen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(TIMELINE)]
     KEYS: ClassVar[tuple[dict[str, tuple[Key, ...]], ...]] = (TIMELINE,)
     """The tables of keys that work here."""
+    NAMED: ClassVar[tuple[dict[str, tuple[Key, ...]], ...]] = (TIMELINE,)
+    """Those of them that work wherever the focus is."""
 
     hit: Hit | None = None
 
@@ -50,6 +54,11 @@ class TimelineScreen(Screen[None]):
     def say(self, text: str) -> None:
         """Tell the user something for a moment. Nothing in it is read as markup."""
         self.notify(text, timeout=_SECONDS, markup=False)
+
+    def paint_with(self, palette: Palette) -> None:
+        """Use other colours."""
+        for widget in self.query(Painted):
+            widget.palette = palette
 
     # ------------------------------------------------------------ time
 

@@ -77,9 +77,14 @@ class Scene:
 
 def gutter_of(lanes: Sequence[Lane], width: int) -> int:
     """Cells for the names of lanes, of a width in all."""
-    longest = max((cell_len(lane.label) for lane in lanes), default=0)
+    longest = max((cell_len(lane.label) + _noted(lane) for lane in lanes), default=0)
     most = min(_GUTTER_MOST, max(_GUTTER_LEAST, width // 5))
     return min(max(longest + _AROUND_NAME, _GUTTER_LEAST), most)
+
+
+def _noted(lane: Lane) -> int:
+    """Cells that a note takes, the free one before it included."""
+    return len(lane.note) + 1 if lane.note else 0
 
 
 def draw(source: Source, view: View, scene: Scene, *, colours: bool) -> Canvas:
@@ -163,7 +168,9 @@ class _Drawing:
         if not self._colours and not lane.is_gil:
             mark = paint.LETTERS[lane.colour % len(paint.LETTERS)]
         self.canvas.text(1, y, mark, ink=ink)
-        self.canvas.text(3, y, lane.label, ink=PLAIN, bold=is_here or lane.is_gil, width=width - 3)
+        room = width - 3 - _noted(lane)
+        self.canvas.text(3, y, lane.label, ink=PLAIN, bold=is_here or lane.is_gil, width=room)
+        self.canvas.text(width - len(lane.note), y, lane.note, ink=ACCENT)
 
     # ------------------------------------------------------------ what is in the lanes
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from giltrace.capture import Capture, read
+from giltrace.capture.events import PAYLOAD_SHIFT, Kind
 from giltrace.capture.records import ProcessInfo, SessionInfo, ThreadInfo
 from giltrace.capture.window import Window, rewrite
 from giltrace.model import Trace
@@ -184,3 +185,20 @@ def test_an_empty_window_is_an_empty_capture() -> None:
     window = Window(SessionInfo("", [], 5, 6), seconds=1)
     assert window.capture().events == {}
     assert rewrite(io.BytesIO(), window.capture()) > 0
+
+
+@pytest.mark.parametrize("every", [1, 3, 20])
+def test_priorities_of_before_are_remembered(every: int) -> None:
+    """Also when the change itself has become too old, and by the thread that had it last."""
+    recording = made(30)
+    process = recording.processes[0]
+    for thread, priority in ((0, -1), (1, 7), (1, 2)):
+        data = int(Kind.PRIORITY) | (priority & 0xFFFFFFFF) << PAYLOAD_SHIFT
+        process.events.insert(8, (thread, 11 * MS, data))
+    window = fed(recording, 0.1, every=every)
+    trace = build(window.capture())
+    assert check(trace) == [] and trace.notes == () and window.oldest_ns > 11 * MS
+    later = build(window.capture(since_ns=window.oldest_ns + 20 * MS))
+    for one in (trace, later):
+        found = [one.priorities.at(thread, one.end_ns) for thread in (0, 1)]
+        assert found == [-1, 7]

@@ -40,7 +40,7 @@ What happened  `MainThread` and `Thread-1` had to wait 5 times: 1.8 ms each time
 Why            For 100 % of that time one of them held the GIL, `Thread-1` at
                load.py:12 in spin.
 What it cost   9 ms (10 % of the time of each on average).
-What to do     The table of blame below has the lines that hold the GIL
+What to do     Under Blame, giltrace report has the lines that hold the GIL
                meanwhile.
 Evidence       83 % sure: 5 waits from 1 ms to 37 ms, the longest at 1 ms.
 

@@ -16,7 +16,7 @@ from giltrace.cli.main import cli
 from giltrace.errors import GiltraceError
 from giltrace.model import Trace, build
 from giltrace.tui.app import GiltraceApp, theme_named
-from giltrace.tui.bindings import PANELS, TIMELINE
+from giltrace.tui.bindings import OTHER, PANELS, TIMELINE
 from giltrace.tui.screens.help import help_text
 from giltrace.tui.terminal import _brightness
 from giltrace.tui.trace_source import TraceSource
@@ -94,7 +94,7 @@ def test_kinds_of_captures(kind: str) -> None:
     async def all_keys(pilot: Pilot[Any]) -> None:
         await _settle(pilot)
         texts.append(screen.text(pilot.app))
-        for table in (TIMELINE, PANELS):
+        for table in (TIMELINE, PANELS, OTHER):
             for key in (key for keys in table.values() for key in keys):
                 if not key.action.startswith("app."):
                     await pilot.app.screen_stack[1].run_action(key.action)
@@ -171,8 +171,8 @@ def test_markup_in_panels_is_text() -> None:
 
 def test_help_has_all_keys() -> None:
     """The screen is made from the table."""
-    text = help_text(TIMELINE, PANELS).plain
-    for table in (TIMELINE, PANELS):
+    text = help_text(TIMELINE, PANELS, OTHER).plain
+    for table in (TIMELINE, PANELS, OTHER):
         for keys in table.values():
             assert all(key.does in text for key in keys)
 
@@ -280,7 +280,7 @@ def test_the_overview_is_clicked() -> None:
 
     async def click(pilot: Pilot[Any]) -> None:
         await _settle(pilot)
-        await pilot.press("plus", "plus", "plus")
+        await pilot.press("z", "z", "z")
         await pilot.click(Overview, offset=(98, 0))
         await _settle(pilot)
         timeline_ = pilot.app.screen.query_one(Timeline)

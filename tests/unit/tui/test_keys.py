@@ -12,7 +12,7 @@ from textual.widgets import TabbedContent
 
 from giltrace.analysis.timeline.state import State
 from giltrace.tui.app import GiltraceApp
-from giltrace.tui.bindings import PANELS, THREADS, TIMELINE
+from giltrace.tui.bindings import OTHER, PANELS, THREADS, TIMELINE
 from giltrace.tui.screens.help import HelpScreen
 from giltrace.tui.screens.recording import RecordingScreen
 from giltrace.tui.screens.search import SearchScreen
@@ -114,19 +114,18 @@ def _span(seen: Seen) -> float:
 
 WAIT, HOLD = State.WAITING, State.HOLDING
 CASES: dict[str, tuple[tuple[str, ...], Callable[[Seen], bool]]] = {
-    "left": (("plus", "plus", "left"), lambda s: s.view.viewport.start < 110 * MS),
-    "h": (("plus", "plus", "h"), lambda s: s.view.viewport.start < 110 * MS),
-    "right": (("plus", "plus", "right"), lambda s: s.view.viewport.start > 120 * MS),
-    "l": (("plus", "plus", "l"), lambda s: s.view.viewport.start > 120 * MS),
-    "pageup": (("plus", "plus", "pageup"), lambda s: s.view.viewport.start < 50 * MS),
-    "pagedown": (("plus", "plus", "pagedown"), lambda s: s.view.viewport.start > 180 * MS),
-    "home": (("plus", "home"), lambda s: s.view.cursor == s.view.viewport.low),
-    "end": (("plus", "end"), lambda s: s.view.cursor == s.view.viewport.high - 1),
-    "plus": (("plus",), lambda s: 0.49 < _span(s) < 0.51),
-    "equals_sign": (("equals_sign",), lambda s: 0.49 < _span(s) < 0.51),
-    "minus": (("plus", "plus", "minus"), lambda s: 0.49 < _span(s) < 0.51),
-    "z": (("home", "w", "z"), lambda s: s.view.viewport.span == s.selected.ns * 3 // 2),
-    "0": (("plus", "plus", "0"), lambda s: s.view.viewport.is_whole),
+    "left": (("z", "z", "left"), lambda s: s.view.viewport.start < 110 * MS),
+    "h": (("z", "z", "h"), lambda s: s.view.viewport.start < 110 * MS),
+    "right": (("z", "z", "right"), lambda s: s.view.viewport.start > 120 * MS),
+    "l": (("z", "z", "l"), lambda s: s.view.viewport.start > 120 * MS),
+    "pageup": (("z", "z", "pageup"), lambda s: s.view.viewport.start < 50 * MS),
+    "pagedown": (("z", "z", "pagedown"), lambda s: s.view.viewport.start > 180 * MS),
+    "home": (("z", "home"), lambda s: s.view.cursor == s.view.viewport.low),
+    "end": (("z", "end"), lambda s: s.view.cursor == s.view.viewport.high - 1),
+    "z": (("z",), lambda s: 0.49 < _span(s) < 0.51),
+    "Z": (("z", "z", "Z"), lambda s: 0.49 < _span(s) < 0.51),
+    "e": (("home", "w", "e"), lambda s: s.view.viewport.span == s.selected.ns * 3 // 2),
+    "0": (("z", "z", "0"), lambda s: s.view.viewport.is_whole),
     "up": (("down", "down", "up"), lambda s: s.view.lane == SERVER),
     "k": (("down", "down", "k"), lambda s: s.view.lane == SERVER),
     "down": (("down",), lambda s: s.view.lane == SERVER),
@@ -169,12 +168,13 @@ CASES: dict[str, tuple[tuple[str, ...], Callable[[Seen], bool]]] = {
     "ctrl+p": (("ctrl+p",), lambda s: type(s.screen).__name__ == "CommandPalette"),
     "q": (("q",), lambda s: s.ended),
     "ctrl+q": (("ctrl+q",), lambda s: s.ended),
+    "ctrl+c": (("ctrl+c",), lambda s: s.ended),
     "less_than_sign": (("3", "less_than_sign"), lambda s: s.order == ["Thread-1", "MainThread"]),
     "greater_than_sign": (("3", *["greater_than_sign"] * 5), lambda s: s.order[0] == "MainThread"),
     "r": (("3", "r"), lambda s: s.order == ["Thread-1", "MainThread"]),
 }
 """For each key: what to press, the key itself last, and what is so then."""
-QUITS = {"q", "ctrl+q"}
+QUITS = {"q", "ctrl+q", "ctrl+c"}
 """After these there is no app any more to press others in."""
 
 
@@ -182,7 +182,7 @@ def test_there_is_a_case_for_every_key() -> None:
     """A key that is added is tested."""
     keys = {
         one
-        for table in (TIMELINE, PANELS, THREADS)
+        for table in (TIMELINE, PANELS, OTHER, THREADS)
         for group in table.values()
         for key in group
         for one in key.keys.split(",")
@@ -270,7 +270,7 @@ def test_the_page_has_every_key() -> None:
     page = (Path(__file__).parents[3] / "docs/how-to/tui.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ")][1:]
     expected = []
-    for table in (TIMELINE, PANELS, THREADS):
+    for table in (TIMELINE, PANELS, OTHER, THREADS):
         for group, keys in table.items():
             expected.append(f"| **{group}** | |")
             for key in keys:

@@ -16,7 +16,7 @@ from giltrace.record.live import Watched
 from giltrace.record.session import Followed
 from giltrace.tui.live.app import LiveApp
 from giltrace.tui.live.pick import PickApp
-from giltrace.tui.palette import MONO
+from giltrace.tui.live.screen import LiveScreen
 from tests.support import screen
 from tests.support.recording import Recording, Spot
 
@@ -42,8 +42,9 @@ def capture(folder: Path, name: str = "io") -> Path:
 class Look:
     """A live view of a recording that has ended, so nothing moves any more."""
 
-    def __init__(self, path: Path) -> None:
-        self.app = LiveApp(Watched(path, "app.py"), MONO, seconds=60)
+    def __init__(self, path: Path, recorder: int = 0) -> None:
+        watched = Watched(path, "app.py", others=recorder)
+        self.app = LiveApp(watched, theme="textual-dark", mono=True, seconds=60)
 
     def run(self, steps: Any, size: tuple[int, int] = (100, 30)) -> None:
         """Do something with it."""
@@ -85,16 +86,17 @@ def test_pause_look_back_and_go_on(tmp_path: Path) -> None:
         await until(pilot, "space pauses")
         await pilot.press("space")
         await until(pilot, "all that is kept can be looked at")
-        await pilot.press("down", "down", "p")
+        await pilot.press("down", "down", "W")
         text = await until(pilot, "io waited for the GIL for 5 ms")
-        assert "Held meanwhile by cpu app.py:7 in spin" in text
-        view = pilot.app.query_one("Timeline").view  # type: ignore[attr-defined]
-        await pilot.press("plus", "plus", "left")
-        closer = pilot.app.query_one("Timeline").view  # type: ignore[attr-defined]
-        assert closer.viewport.span < view.viewport.span
+        assert "Held meanwhile by" in text and "cpu at app.py:7 in spin" in text
+        shown = pilot.app.screen
+        assert isinstance(shown, LiveScreen)
+        view = shown.view
+        await pilot.press("z", "z", "left")
+        assert shown.view.viewport.span < view.viewport.span
         await pilot.press("m", "right", "m")
         await until(pilot, "between the marks")
-        await pilot.press("minus", "n", "enter", "up")
+        await pilot.press("Z", "w", "enter", "up")
         await pilot.press("space")
         await until(pilot, "blame, last")
 
@@ -108,9 +110,9 @@ def test_save(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[Any]) -> None:
         await until(pilot, "cpu at app.py:7 in spin")
-        await pilot.press("s")
+        await pilot.press("ctrl+s")
         await until(pilot, "saved: the last")
-        await pilot.press("s")
+        await pilot.press("ctrl+s")
         await until(pilot, "exists")
 
     Look(capture(tmp_path)).run(steps)
@@ -124,7 +126,7 @@ def test_help_and_quit(tmp_path: Path) -> None:
 
     async def steps(pilot: Pilot[Any]) -> None:
         await pilot.press("question_mark")
-        await until(pilot, "Nothing that is done here changes the program")
+        await until(pilot, "save what is kept as a capture")
         await pilot.press("escape", "q")
 
     look = Look(capture(tmp_path))
