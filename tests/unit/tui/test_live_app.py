@@ -14,6 +14,7 @@ from giltrace.capture import read
 from giltrace.model import load
 from giltrace.record.live import Watched
 from giltrace.record.session import Followed
+from giltrace.tui.bindings import LIVE
 from giltrace.tui.live.app import LiveApp
 from giltrace.tui.live.pick import PickApp
 from giltrace.tui.live.screen import LiveScreen
@@ -175,3 +176,41 @@ def test_pick_one_of_several(tmp_path: Path) -> None:
 
     screen.drive(app, steps, (100, 20))
     assert app.return_value == recordings[1]
+
+
+def test_commands_by_name(tmp_path: Path) -> None:
+    """The palette has what the keys do, and does it."""
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await until(pilot, "cpu at app.py:7 in spin")
+        await pilot.press("ctrl+p")
+        await pilot.press(*"save what")
+        await until(pilot, "save what is kept as a capture")
+        await pilot.press("down", "enter")
+        await until(pilot, "saved: the last")
+
+    Look(capture(tmp_path)).run(steps)
+
+
+def test_colours_and_lanes_while_it_runs(tmp_path: Path) -> None:
+    """What moves no time needs no pause."""
+
+    async def steps(pilot: Pilot[Any]) -> None:
+        await until(pilot, "cpu at app.py:7 in spin")
+        shown = pilot.app.screen
+        assert isinstance(shown, LiveScreen)
+        await pilot.press("down", "down", "v")
+        assert shown.view.lane == 2 and shown.timeline.density is not None
+        await pilot.press("g", "c", "enter")
+        assert shown.view.lane == 0 and shown.timeline.palette.colours
+        assert "space pauses" in screen.text(pilot.app)
+
+    Look(capture(tmp_path)).run(steps)
+
+
+@pytest.mark.repo
+def test_the_page_has_every_key_of_its_own() -> None:
+    """The table in the documentation is that of the program."""
+    page = (Path(__file__).parents[3] / "docs/how-to/live.md").read_text()
+    for key in (key for keys in LIVE.values() for key in keys):
+        assert f"`{key.shown}`" in page
