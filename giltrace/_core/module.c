@@ -6,6 +6,7 @@
 #include "calls.h"
 #include "clock.h"
 #include "frames.h"
+#include "guard.h"
 #include "inject.h"
 #include "reader.h"
 #include "sched_reader.h"
@@ -335,6 +336,33 @@ static PyObject *core_level(PyObject *Py_UNUSED(module), PyObject *args)
     return PyLong_FromLong(gt_tap_level(tid != 0 ? tid : gt_policy_tid()));
 }
 
+static PyObject *core_guard(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_buffer memory;
+    if (!PyArg_ParseTuple(args, "w*", &memory))
+        return NULL;
+    int number = gt_guard(memory.buf, (size_t)memory.len);
+    PyBuffer_Release(&memory);
+    return PyLong_FromLong(number);
+}
+
+static PyObject *core_unguard(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    int number = (int)PyLong_AsLong(arg);
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    gt_unguard(number);
+    Py_RETURN_NONE;
+}
+
+static PyObject *core_is_cut(PyObject *Py_UNUSED(module), PyObject *arg)
+{
+    int number = (int)PyLong_AsLong(arg);
+    if (number == -1 && PyErr_Occurred())
+        return NULL;
+    return PyBool_FromLong(gt_guard_cut(number));
+}
+
 static PyObject *core_state(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(none))
 {
     return Py_BuildValue("{s:O,s:O,s:I,s:I,s:I}", "installed", gt_tap_installed() ? Py_True : Py_False,
@@ -395,6 +423,12 @@ static PyMethodDef methods[] = {
      "lent: until recording stops. Raises TapError if there is no room for it."},
     {"level", core_level, METH_VARARGS,
      "level(native_id) -> int\n\nA thread's priority; native_id 0 is the caller."},
+    {"guard", core_guard, METH_VARARGS,
+     "guard(memory) -> int\n\nSurvive that a mapped file is cut short by another process; returns a "
+     "number for is_cut() and unguard(), which has to come before it is unmapped."},
+    {"is_cut", core_is_cut, METH_O, "is_cut(number) -> bool\n\nWhether that has happened."},
+    {"unguard", core_unguard, METH_O,
+     "unguard(number)\n\nGuard it no more."},
     {"state", core_state, METH_NOARGS,
      "state() -> dict with installed, recording, gils, interposed, policy"},
     {NULL, NULL, 0, NULL},

@@ -2,6 +2,7 @@
 #include "reader.h"
 
 #include "arena.h"
+#include "guard.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -22,6 +23,7 @@ typedef struct {
     gt_arena_t arena;
     void *memory;
     size_t bytes;
+    int guard;
     uint64_t codes_read;
     seen_t *seen; /* per slot: what has been told of it */
     gt_event_t *buffer;
@@ -30,8 +32,10 @@ typedef struct {
 
 static void release(reader_t *self)
 {
-    if (self->memory != NULL)
+    if (self->memory != NULL) {
+        gt_unguard(self->guard);
         munmap(self->memory, self->bytes);
+    }
     free(self->seen);
     free(self->buffer);
     self->memory = NULL;
@@ -75,7 +79,18 @@ static bool map_file(reader_t *self, const char *path, uid_t owner)
         return false;
     }
     self->memory = memory;
+    self->guard = gt_guard(memory, self->bytes);
     return true;
+}
+
+/* `result`, unless it was made of what is no longer there. Steals it. */
+static PyObject *unless_cut(reader_t *self, PyObject *result)
+{
+    if (result == NULL || !gt_guard_cut(self->guard))
+        return result;
+    Py_DECREF(result);
+    PyErr_SetString(PyExc_ValueError, "it was cut short");
+    return NULL;
 }
 
 static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -105,7 +120,7 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         goto fail;
     }
     Py_DECREF(path);
-    return (PyObject *)self;
+    return unless_cut(self, (PyObject *)self);
 fail:
     Py_DECREF(path);
     Py_XDECREF(self);
@@ -151,8 +166,8 @@ static PyObject *reader_drain(reader_t *self, PyObject *Py_UNUSED(none))
     }
     if (runs == NULL)
         return NULL;
-    return Py_BuildValue("(Ny#)", runs, (char *)self->buffer,
-                         (Py_ssize_t)(taken * sizeof(gt_event_t)));
+    return unless_cut(self, Py_BuildValue("(Ny#)", runs, (char *)self->buffer,
+                                          (Py_ssize_t)(taken * sizeof(gt_event_t))));
 }
 
 static PyObject *reader_threads(reader_t *self, PyObject *Py_UNUSED(none))
@@ -183,7 +198,7 @@ static PyObject *reader_threads(reader_t *self, PyObject *Py_UNUSED(none))
                                         (Py_ssize_t)length)))
             Py_CLEAR(news);
     }
-    return news;
+    return unless_cut(self, news);
 }
 
 static PyObject *text_bytes(const char *at, uint32_t chars, unsigned kind)
@@ -231,7 +246,7 @@ static PyObject *reader_codes(reader_t *self, PyObject *Py_UNUSED(none))
             Py_CLEAR(news);
         self->codes_read += size;
     }
-    return news;
+    return unless_cut(self, news);
 }
 
 static PyObject *reader_gils(reader_t *self, PyObject *Py_UNUSED(none))
@@ -252,7 +267,7 @@ static PyObject *reader_gils(reader_t *self, PyObject *Py_UNUSED(none))
                                         (unsigned long long)atomic_load(&row->drop_requests))))
             Py_CLEAR(rows);
     }
-    return rows;
+    return unless_cut(self, rows);
 }
 
 static PyObject *reader_totals(reader_t *self, PyObject *Py_UNUSED(none))
@@ -263,12 +278,13 @@ static PyObject *reader_totals(reader_t *self, PyObject *Py_UNUSED(none))
     unsigned long long lost = atomic_load(&header->lost_no_slot);
     for (uint32_t i = 0; i < slots_high(self); i++)
         lost += atomic_load(&self->arena.slots[i].lost);
-    return Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:O}", "lost_events", lost, "codes_lost",
+    PyObject *found = Py_BuildValue("{s:K,s:K,s:K,s:K,s:K,s:O}", "lost_events", lost, "codes_lost",
                          (unsigned long long)atomic_load(&header->codes_lost), "gils_unseen",
                          (unsigned long long)atomic_load(&header->gils_unseen), "interpreters_before",
                          (unsigned long long)atomic_load(&header->interpreters_before), "stop_ns",
                          (unsigned long long)atomic_load(&header->stop_ns), "on",
                          atomic_load(&header->on) ? Py_True : Py_False);
+    return unless_cut(self, found);
 }
 
 static PyObject *reader_free(reader_t *self, PyObject *arg)

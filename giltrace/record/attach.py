@@ -43,7 +43,9 @@ def attach(
         GiltraceError: it cannot be attached to, or the output not be opened.
     """
     owner = process.uid, process.gid
+    # First, so that also threads of libraries that are imported from here on hold signals back.
     with (
+        interruptible(),
         Session(options.settings, owner=owner) as session,
         CaptureFile(options.output, force=options.force) as file,
     ):
@@ -53,10 +55,9 @@ def attach(
         collector = Collector(session, writer := CaptureWriter(file.stream, about))
         if options.shared:
             session.announce(options.output)
-        with interruptible():
-            _enter(process, session, collector, status, interrupted)
-            visit = _Visit(collector, options, status, session)
-            outcome = visit.until(interrupted, lambda: None if collector.drains else (None, None))
+        _enter(process, session, collector, status, interrupted)
+        visit = _Visit(collector, options, status, session)
+        outcome = visit.until(interrupted, lambda: None if collector.drains else (None, None))
         outcome.capture_bytes = writer.bytes_written
         outcome.notes += describe_refusals(collector.refusals)
         return outcome
@@ -71,6 +72,7 @@ def launch(
         GiltraceError: it cannot be started, or the output not be opened.
     """
     with (
+        interruptible() as mask,
         Session(options.settings) as session,
         CaptureFile(options.output, force=options.force) as file,
     ):
@@ -78,10 +80,9 @@ def launch(
         about.options.update(options.policy.described())
         options.policy.ask(session)
         collector = Collector(session, writer := CaptureWriter(file.stream, about))
-        with interruptible() as mask:
-            pid = spawn(target, session.environment(os.environ), mask)
-            visit = _Visit(collector, options, status, session)
-            outcome = visit.until(interrupted, lambda: ended(pid))
+        pid = spawn(target, session.environment(os.environ), mask)
+        visit = _Visit(collector, options, status, session)
+        outcome = visit.until(interrupted, lambda: ended(pid))
         outcome.capture_bytes = writer.bytes_written
         outcome.notes += describe_refusals(collector.refusals)
         if outcome.processes == 0 and outcome.failure is None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TypeAlias
 
@@ -70,7 +71,14 @@ class Collector:
 
     def utilisation(self) -> float:
         """Highest share of time, over the processes, that a GIL was held since the last call."""
-        return max((drain.utilisation() for drain in self.drains), default=0.0)
+        found = [0.0]
+
+        def ask(drain: Drain) -> None:
+            found.append(drain.utilisation())
+
+        for drain in self.drains[:]:
+            self._tend(drain, partial(ask, drain))
+        return max(found)
 
     def poll(self) -> float:
         """Do one round.
@@ -84,12 +92,12 @@ class Collector:
         self._meet()
         grant(self._session, self.drains)
         for drain in self.drains[:]:
-            self._poll(drain)
+            self._tend(drain, partial(self._poll, drain))
         now = time.monotonic_ns()
         if now >= self._next_reclaim_ns:
             self._next_reclaim_ns = now + _RECLAIM_NS
-            for drain in self.drains:
-                drain.reclaim()
+            for drain in self.drains[:]:
+                self._tend(drain, drain.reclaim)
         if now >= self._next_sample_ns:
             self._next_sample_ns = now + _SAMPLE_NS
             self._sample()
@@ -102,8 +110,8 @@ class Collector:
 
     def stop(self) -> None:
         """Turn recording off in all processes that still run."""
-        for drain in self.drains:
-            drain.stop()
+        for drain in self.drains[:]:
+            self._tend(drain, drain.stop)
         self._scheduling.close()
 
     def finish(self, exit_code: int | None, number: int | None, reason: str) -> None:
@@ -119,8 +127,10 @@ class Collector:
         """
         self._meet()
         for drain in self.drains[:]:
-            drain.stop()
-            self._finish(drain, "left running" if _runs(drain.pid) else "ended")
+            self._tend(drain, drain.stop)
+        for drain in self.drains[:]:
+            how = "left running" if _runs(drain.pid) else "ended"
+            self._tend(drain, partial(self._finish, drain, how))
         self._scheduling.finish(self._writer)
         for source in self._sources.records():
             self._writer.write(source)
@@ -136,18 +146,21 @@ class Collector:
         self.refusals += refusals[: _MOST_REFUSALS - len(self.refusals)]
 
     def _poll(self, drain: Drain) -> None:
+        drain.poll()
+        if not drain.alive:
+            self._finish(drain, "ended")
+
+    def _tend(self, drain: Drain, action: Callable[[], object]) -> None:
         try:
-            drain.poll()
-            if not drain.alive:
-                self._finish(drain, "ended")
+            action()
         except OSError:
             raise
         except (ValueError, SystemError, LookupError, OverflowError) as error:
             # The target has scribbled over its arena; the others' recording goes on.
+            why = f"its memory for events is damaged: {error}"
+            drain.give_up(why)
             self._drop(drain)
-            self.refusals.append(
-                Refusal(drain.pid, "", f"its memory for events is damaged: {error}")
-            )
+            self.refusals.append(Refusal(drain.pid, "", why))
 
     def _join(self, path: Path) -> None:
         try:

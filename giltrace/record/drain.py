@@ -210,6 +210,15 @@ class ProcessDrain:
         if self._pidfd is not None:
             os.close(self._pidfd)
 
+    def give_up(self, why: str) -> None:
+        """Write what was taken before this process's memory was damaged."""
+        self._write_events()
+        now = time.monotonic_ns()
+        self._writer.write(ProcessEnd(self.index, now, self.lost_events, "damaged", [why]))
+        self._reader.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
     def _has_ended(self) -> bool:
         if self._pidfd is None:
             return not os.path.exists(f"/proc/{self.pid}")

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from giltrace import _core
 from giltrace.capture.events import EVENT_SIZE
 from giltrace.capture.records import (
     CallInfo,
@@ -133,6 +134,8 @@ class PortableDrain:
         for kind, body in self._records():
             self._take(kind, body)
         self.lost_events = self._number(ring.LOST_AT)
+        if _core.is_cut(self._memory.guard):
+            raise ValueError("it was cut short")
         now = time.monotonic_ns()
         self.pause_s = self._pause(self._taken - bytes_before, now - self._polled_ns)
         self._polled_ns = now
@@ -159,6 +162,16 @@ class PortableDrain:
         self._writer.write(
             ProcessEnd(self.index, self._end_ns or now, self.lost_events, status, self._notes)
         )
+        self._memory.close()
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
+    def give_up(self, why: str) -> None:
+        """Write what was taken before this process's memory was damaged."""
+        self._write_events()
+        now = time.monotonic_ns()
+        notes = [*self._notes, why]
+        self._writer.write(ProcessEnd(self.index, now, self.lost_events, "damaged", notes))
         self._memory.close()
         if self._pidfd is not None:
             os.close(self._pidfd)
@@ -307,11 +320,27 @@ class PortableDrain:
         return bool(waiting.poll(0))
 
 
-def _map(path: Path) -> mmap.mmap:
+class _Memory(mmap.mmap):
+    """The ring, which the target can cut short at any time."""
+
+    guard = -1
+
+    def close(self) -> None:
+        guard, self.guard = self.guard, -1
+        _core.unguard(guard)
+        super().close()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _map(path: Path) -> _Memory:
     try:
         fd = guarded.open_regular(path, os.O_RDWR)
         try:
-            return mmap.mmap(fd, 0)
+            memory = _Memory(fd, 0)
+            memory.guard = _core.guard(memory)
+            return memory
         finally:
             os.close(fd)
     except OSError as error:
@@ -321,7 +350,7 @@ def _map(path: Path) -> mmap.mmap:
         path.unlink(missing_ok=True)
 
 
-def _read_header(memory: mmap.mmap) -> tuple[int, int, int, dict[str, Any]]:
+def _read_header(memory: _Memory) -> tuple[int, int, int, dict[str, Any]]:
     """Process id, time of the start, bytes of the ring, and what the process says about itself.
 
     Raises:
@@ -332,6 +361,8 @@ def _read_header(memory: mmap.mmap) -> tuple[int, int, int, dict[str, Any]]:
     magic, _, length, pid, start_ns, size = ring.HEADER.unpack_from(memory)
     if magic != ring.MAGIC:
         raise ValueError("another version of giltrace runs in it")
+    if _core.is_cut(memory.guard):
+        raise ValueError("its memory for events was cut short")
     if size % 8 or not 0 < size <= min(_MAX_RING, len(memory) - ring.HEADER_BYTES):
         raise ValueError(f"its memory for events is damaged: {size} bytes")
     facts = json.loads(memory[ring.INFO_AT : ring.INFO_AT + length])

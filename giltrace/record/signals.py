@@ -21,7 +21,7 @@ _FOR_THE_TARGET = frozenset(
         signal.SIGUSR2,
     }
 )
-_STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP})
+_STOPPING = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT})
 _WAKING = _FOR_THE_TARGET | {signal.SIGCHLD}
 
 
@@ -64,15 +64,21 @@ class Interrupted:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait for it, at most so long; returns whether it has happened."""
-        if not self._asked:
-            self._asked = signal.sigtimedwait(_STOPPING, timeout_s) is not None
+        info = None if self._asked else signal.sigtimedwait(_FOR_THE_TARGET, timeout_s)
+        while info is not None:
+            self._asked = self._asked or info.si_signo in _STOPPING
+            info = signal.sigtimedwait(_FOR_THE_TARGET, 0)
         return self._asked
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[set[int]]:
-    """Hold back the signals that end a program, for `Interrupted`; gives the mask as it was."""
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
+    """Hold back the signals that end a program, for `Interrupted`; gives the mask as it was.
+
+    Also those that nobody has a reason to send: a target whose recorder they had ended would keep
+    the hooks.
+    """
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _FOR_THE_TARGET)
     try:
         yield {int(number) for number in mask}
     finally:

@@ -81,3 +81,69 @@ for path, kind in ((base, (ValueError, BlockingIOError)), (base + "-link", OSErr
 """,
         tmp_path / "file",
     )
+
+
+CUT = """
+import os, sys
+from giltrace import _core
+whole = open(sys.argv[1], "rb").read()
+path = sys.argv[1] + "-cut"
+# A page of it, more, or all: before it is opened, and while it is read.
+for left in (0, 4096, 40_960, len(whole) - 4096):
+    for ask in "drain", "threads", "codes", "gils", "totals":
+        with open(path, "wb") as file: file.write(whole)
+        reader = _core.ArenaReader(path)
+        reader.info, reader.drain()
+        os.truncate(path, left)
+        if left == 0:
+            try:
+                getattr(reader, ask)()
+            except ValueError as error:
+                assert "cut short" in str(error), error
+            else:
+                raise AssertionError(ask)
+        try:
+            for _ in range(3):
+                reader.drain(), reader.threads(), reader.codes(), reader.gils(), reader.totals()
+        except ValueError as error:
+            assert "cut short" in str(error)
+        reader.switch(False)
+        reader.policy, reader.info, reader.wish(1, 1, 1)
+        reader.close()
+    with open(path, "r+b") as file: file.truncate(left)
+    try:
+        _core.ArenaReader(path)
+    except (ValueError, BlockingIOError):
+        continue
+    raise AssertionError(left)
+"""
+
+
+def test_an_arena_that_is_cut_short_never_kills_the_recorder(tmp_path: Path) -> None:
+    """Who reads there finds out, and nobody gets a signal."""
+    run_python(MAKE, tmp_path / "arena")
+    run_python(CUT, tmp_path / "arena")
+
+
+def test_memory_of_others_is_not_guarded(tmp_path: Path) -> None:
+    """What is no arena ends as it does without us."""
+    done = run_python(
+        """
+        import mmap, os, sys
+        from giltrace import _core
+        with open(sys.argv[1], "w+b") as file:
+            file.write(bytes(8192)); file.flush()
+            ours, theirs = mmap.mmap(file.fileno(), 0), mmap.mmap(file.fileno(), 0)
+            number = _core.guard(ours)
+            os.truncate(sys.argv[1], 0)
+            assert not _core.is_cut(number)
+            assert ours[5000] == 0 and _core.is_cut(number)
+            _core.unguard(number)
+            assert not _core.is_cut(number)
+            print("so far", flush=True)
+            theirs[0]
+        """,
+        tmp_path / "file",
+        check=False,
+    )
+    assert done.stdout == "so far\n" and done.returncode == -7

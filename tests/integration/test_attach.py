@@ -13,8 +13,12 @@ import pytest
 from giltrace.capture import read
 from giltrace.model import load
 from giltrace.model.invariants import check
+from giltrace.record import serve
+from giltrace.record.policy import Policy
+from giltrace.record.settings import Settings
 from tests.support.attached import MAINS, UNTOUCHED, attach, attached, running
 from tests.support.busy_server import busy_server
+from tests.support.python import environment
 
 
 @pytest.mark.parametrize("main", MAINS)
@@ -69,6 +73,64 @@ def test_ctrl_c_ends_the_recording_and_not_the_program(tmp_path: Path) -> None:
         assert target.end() == UNTOUCHED
     capture = read(output)
     assert capture.end is not None and capture.end.reason == "the recorder was stopped"
+
+
+def test_signals_that_would_end_a_recorder(tmp_path: Path) -> None:
+    """It takes none of them for an end that it has not asked for: it leaves first, or goes on."""
+    output = tmp_path / "out.giltrace"
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        with attached(target.pid, output) as recorder:
+            for number in (signal.SIGUSR1, signal.SIGUSR2):
+                recorder.send_signal(number)
+                before = _bytes(output)
+                while _bytes(output) == before and recorder.poll() is None:
+                    pass
+            assert recorder.poll() is None
+            recorder.send_signal(signal.SIGQUIT)
+            assert recorder.wait(60) == 0
+        assert target.end() == UNTOUCHED
+    capture = read(output)
+    assert capture.end is not None and capture.end.reason == "the recorder was stopped"
+
+
+def test_the_recorder_of_a_live_view_holds_signals_back(tmp_path: Path) -> None:
+    """In each of its threads, from before its target runs; the target gets them as ever."""
+    output = tmp_path / "out.giltrace"
+    flag = tmp_path / "flag"
+    code = f"""
+import os, time
+print(next(line for line in open("/proc/self/status") if line.startswith("SigBlk")), flush=True)
+while not os.path.exists({str(flag)!r}):
+    time.sleep(0.01)
+"""
+    held = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1}
+    read_end, told = os.pipe()
+    words = serve.command(output, Settings(), Policy(), told, target=("-c", code))
+    with subprocess.Popen(
+        words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[told], env=environment()
+    ) as recorder:
+        os.close(told)
+        assert recorder.stdout is not None and recorder.stdin is not None
+        target = recorder.stdout.readline().decode()
+        for task in Path(f"/proc/{recorder.pid}/task").iterdir():
+            assert held <= _blocked((task / "status").read_text())
+        assert not held & _blocked(target)
+        recorder.send_signal(signal.SIGUSR1)
+        recorder.stdin.close()
+        assert recorder.wait(60) == 0
+        flag.touch()
+    os.close(read_end)
+
+
+def _blocked(status: str) -> set[int]:
+    mask = int(
+        next(line for line in status.splitlines() if line.startswith("SigBlk")).split()[1], 16
+    )
+    return {number for number in range(1, 65) if mask >> (number - 1) & 1}
+
+
+def _bytes(path: Path) -> int:
+    return path.stat().st_size
 
 
 def test_a_program_that_ends_meanwhile(tmp_path: Path) -> None:

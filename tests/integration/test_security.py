@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import signal
 import stat
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import giltrace
+from giltrace.capture import read
 from giltrace.record.session import Session
 from giltrace.record.settings import Settings
 from tests.support.life import whole
@@ -129,3 +131,24 @@ print("ran")
     assert "Traceback" not in done.stderr
     assert victim.read_text() == "precious" and "precious" not in done.stderr
     assert len(whole(tmp_path / "out.giltrace").processes) == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can open what it has mapped")
+def test_a_target_that_cuts_its_own_memory_short(tmp_path: Path) -> None:
+    """It dies of it; its recorder says what happened, and what came before is in the capture."""
+    code = """
+import os, signal, time
+until = time.monotonic() + 0.3
+while time.monotonic() < until:
+    time.sleep(0.001)
+(line,) = (line for line in open("/proc/self/maps") if ".arena" in line)
+os.truncate("/proc/self/map_files/" + line.split()[0], 0)
+time.sleep(0)
+"""
+    output = tmp_path / "out.giltrace"
+    done = record(output, script(tmp_path, code))
+    assert done.returncode == 128 + signal.SIGBUS and "Traceback" not in done.stderr
+    assert "its memory for events is damaged: it was cut short" in done.stderr
+    capture = read(output)
+    assert [end.status for end in capture.process_ends] == ["damaged"]
+    assert sum(map(len, capture.events.values())) > 100
