@@ -82,4 +82,6 @@ def interruptible() -> Iterator[set[int]]:
     try:
         yield {int(number) for number in mask}
     finally:
+        while signal.sigtimedwait(_FOR_THE_TARGET, 0) is not None:
+            pass  # asked once more while it was about to end
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
