@@ -20,10 +20,14 @@ where slice.depth = 0 and slice.name in ('holds GIL', 'waiting for GIL', 'off GI
 group by thread.utid, state order by thread.utid, ms desc"""
 
 
+# What the kernel did, CPU by CPU: above all else, and mostly not what one looks for.
+_CLOSED: Final = "System|CPU Scheduling|Scheduler"
+
+
 def startup_commands() -> list[Command]:
     """Show all rows, keep the holder and the findings in sight, and tell each thread's times."""
     return [
-        {"id": "dev.perfetto.ExpandTracksByRegex", "args": ["^(?!System$).*"]},
+        {"id": "dev.perfetto.ExpandTracksByRegex", "args": [f"^(?!({_CLOSED})$).*"]},
         {"id": "dev.perfetto.PinTracksByRegex", "args": ["^findings$"]},
         {"id": "dev.perfetto.PinTracksByRegex", "args": ["^GIL holder$"]},
         {"id": "dev.perfetto.RunQueryAndShowTab", "args": [_QUERY, "Time by thread"]},

@@ -15,6 +15,7 @@ from giltrace.errors import GiltraceError
 # In the order in which one would ask.
 NAMES: Final = (
     *("findings", "holders", "waiters", "blame", "stalls", "calls", "handoffs", "worst", "idle"),
+    "sched",
 )
 
 

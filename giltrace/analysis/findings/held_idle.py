@@ -26,7 +26,7 @@ def find(scene: Scene, free: Bool) -> Iterator[Found]:
     then: the kernel shared out the cores, and the hold would have lasted as long without that.
     Waits that a long hold explains are evidence here, too, but counted there.
     """
-    if not len(scene.trace.cpu):
+    if not len(scene.trace.cpu) and not len(scene.trace.scheduling):
         return
     held = scene.hold_end - scene.hold_start
     idle = (2 * scene.not_running_ns >= held) & (held >= READING_INTERVAL_NS)

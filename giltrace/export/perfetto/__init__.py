@@ -1,8 +1,9 @@
 """Perfetto's own format: the trace as the Perfetto UI and PerfettoSQL want it.
 
 The parts: `layout` says which tracks there are, `strings` numbers the texts, `packets` puts points
-into bytes (with `wire`), `stream` compresses them. Tracks and strings are written through the
-protos of the perfetto package; events, of which there are millions, are put together by hand.
+into bytes (with `wire`), `scheduling` what the kernel did with threads, `stream` compresses it all.
+Tracks and strings are written through the protos of the perfetto package; events, of which there
+are millions, are put together by hand.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from giltrace.export import labels
 from giltrace.export.lanes import Lanes
 from giltrace.export.perfetto.layout import Layout
 from giltrace.export.perfetto.packets import SEQUENCE, Packets
+from giltrace.export.perfetto.scheduling import scheduling
 from giltrace.export.perfetto.stream import PacketStream
 from giltrace.export.perfetto.strings import Strings
 from giltrace.export.points import functions, turns, utilisation, walk
@@ -57,6 +59,8 @@ class PerfettoExporter:
         with PacketStream(out, level=self._level) as stream:
             for packet in _preamble(trace, layout, strings, said):
                 stream.write(Packed(packet=[packet]).SerializeToString())
+            for some in scheduling(trace, lanes, SEQUENCE + 2):
+                stream.write(some)
             for batch in walk([*turns(trace), *utilisation(trace), *functions(trace)]):
                 stream.write(packets.encode(batch))
 

@@ -66,7 +66,8 @@ class Layout:
         self.lanes = [
             self._threads[lane.thread.index] if lane.is_main else self._new() for lane in lanes.all
         ]
-        read = np.unique(trace.cpu.thread).tolist()
+        # How long threads ran is known by their clocks, or by the kernel's word.
+        read = np.union1d(trace.cpu.thread, trace.scheduling.thread).tolist()
         self._clocks = {index: self._new() for index in read}
         self.clocks = [self._clocks.get(lane.thread.index, 0) for lane in lanes.all]
         self.functions = {index: self._new() for index in np.unique(trace.spans.thread).tolist()}
