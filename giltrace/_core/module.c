@@ -437,6 +437,13 @@ static PyMethodDef methods[] = {
 static int module_exec(PyObject *module)
 {
     gt_error_t error;
+    /* As the slot below says of those with a GIL of their own; CPython asks it of no others. */
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError,
+                        "giltrace serves the main interpreter, and cannot be imported in a "
+                        "subinterpreter");
+        return -1;
+    }
     gt_tap_on_fork(forked);
     if (!gt_tap_setup(&error)) {
         PyErr_SetString(PyExc_ImportError, error.message);

@@ -17,6 +17,7 @@ import sys
 import threading
 
 from giltrace.runtime import info, options
+from giltrace.runtime import portable_interpreters as interpreters
 from giltrace.runtime import portable_ring as ring
 from giltrace.runtime.options import Refused
 from giltrace.runtime.portable_switches import Switches, describe, is_ours
@@ -47,7 +48,7 @@ def join(session: str, why: str = "") -> None:
         OSError: the session's folder has no room, or is gone.
     """
     recording = _switches is not None and _switches.current is not None
-    if recording or not _is_main_interpreter():
+    if recording or not interpreters.is_main():
         return
     _refuse()
     notes: tuple[str, ...] = (
@@ -122,14 +123,3 @@ def _refuse() -> None:
     for slot, owner in hooks:
         if owner is not None and not is_ours(owner):
             raise Refused(f"the profile function ({slot}) is taken by {describe(owner)}")
-
-
-def _is_main_interpreter() -> bool:
-    """Whether this is the interpreter that the process began with: that one records for all."""
-    for name in ("_interpreters", "_xxsubinterpreters"):
-        try:
-            current = __import__(name).get_current()
-        except (ImportError, AttributeError):
-            continue
-        return int(current[0] if isinstance(current, tuple) else current) == 0
-    return True

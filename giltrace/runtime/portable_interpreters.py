@@ -1,4 +1,4 @@
-"""Knowing of other interpreters in this process before they run.
+"""The other interpreters of a process: whether this is one, and knowing of them before they run.
 
 From CPython 3.12 on one may have a GIL of its own. `sys._current_frames` looks at the frames of
 all interpreters' threads, which then go on running while it does, and that corrupts memory: a
@@ -20,6 +20,17 @@ if TYPE_CHECKING:
 _MODULES = ("_interpreters", "_xxsubinterpreters")
 
 _saved: list[tuple[Any, Any, Any]] = []  # module, ours, theirs
+
+
+def is_main() -> bool:
+    """Whether this is the interpreter that the process began with: that one records for all."""
+    for name in _MODULES:
+        try:
+            current = __import__(name).get_current()
+        except (ImportError, AttributeError):
+            continue
+        return int(current[0] if isinstance(current, tuple) else current) == 0
+    return True
 
 
 def watch(before: Callable[[], None]) -> None:

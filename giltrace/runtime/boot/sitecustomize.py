@@ -30,15 +30,18 @@ def _join():
     asked = _back_end(session)
     if asked > 0 or (asked == 0 and not _may_have_tap()):
         try:
-            _portable().join(session)
+            _portable(session)
         except Exception as error:
-            if "subinterpreter" not in str(error):
-                _refuse(session, "%s" % error)
+            _refuse(session, "%s" % error)
         return
     try:
+        # A further interpreter of a process runs this, too; the first one records for all. There
+        # the core cannot be imported, so nothing else may be before it: if `threading` was imported
+        # by a thread other than the one that ends the interpreter, CPython before 3.13 waits for
+        # ever, and without us it might never have been imported.
+        from giltrace import _core  # noqa: F401
         from giltrace.runtime import bootstrap
     except ImportError as error:
-        # A further interpreter of a process runs this, too; the first one records for all.
         if "subinterpreter" not in str(error):
             _refuse(session, "missing: %s" % error)
         return
@@ -47,7 +50,7 @@ def _join():
     except Exception as error:  # whatever it is, it is not the target's
         if asked == 0 and type(error).__name__ == "TapError":
             try:
-                _portable().join(session, "%s" % error)
+                _portable(session, "%s" % error)
                 return
             except Exception:
                 pass  # for a reason like the tap's, or a worse one
@@ -62,6 +65,7 @@ def _obey():
     try:
         if not _may_have_tap():
             raise RuntimeError("it is not CPython 3.11 or later")
+        from giltrace import _core  # noqa: F401 - first, as in _join
         from giltrace.runtime import priorities
 
         priorities.obey(policy, os.environ.get("GILTRACE_PRIORITIES", ""))
@@ -91,19 +95,23 @@ def _may_have_tap():
     return sys.implementation.name == "cpython" and sys.version_info >= (3, 11)
 
 
-def _portable():
-    """The portable back end: of our own giltrace, where this Python has none installed."""
+def _portable(session, why=""):
+    """Join by the portable back end: of our own giltrace, where this Python has none installed."""
     root = os.path.abspath(__file__)
     for _ in range(4):
         root = os.path.dirname(root)
     # Last, because it may be a folder full of packages for another Python.
     sys.path.append(root)
     try:
+        from giltrace.runtime import portable_interpreters
+
+        if not portable_interpreters.is_main():
+            return  # for the same reason
         from giltrace.runtime import portable
     finally:
         if sys.path[-1] == root:
             sys.path.pop()
-    return portable
+    portable.join(session, why)
 
 
 def _step_aside():

@@ -172,3 +172,23 @@ assert not _core.state()["recording"]
     done = record(tmp_path / "out.giltrace", program)
     assert (done.returncode, done.stderr) == (0, "")
     assert len(whole(tmp_path / "out.giltrace").processes) == 1
+
+
+@pytest.mark.parametrize("own", [False, pytest.param(True, marks=own_gil)])
+@pytest.mark.parametrize(
+    "options", [(), ("--backend", "portable"), ("--policy", "auto")], ids=["tap", "portable", "policy"]
+)
+def test_nothing_of_ours_is_imported_into_another_interpreter(
+    options: tuple[str, ...], own: bool, tmp_path: Path
+) -> None:
+    """Had we imported `threading`, ending it from another thread would take for ever (3.11, 3.12)."""
+    code = (
+        INTERPRETERS
+        + f"""
+for _ in range(3):
+    other = create({own})
+    run(other, "import sys; print('threading' in sys.modules, flush=True)")
+    in_threads(lambda _: interpreters.destroy(other), 1)
+"""
+    )
+    both(tmp_path, code, options=("-q", *options))
