@@ -176,7 +176,9 @@ assert not _core.state()["recording"]
 
 @pytest.mark.parametrize("own", [False, pytest.param(True, marks=own_gil)])
 @pytest.mark.parametrize(
-    "options", [(), ("--backend", "portable"), ("--policy", "auto")], ids=["tap", "portable", "policy"]
+    "options",
+    [(), ("--backend", "portable"), ("--policy", "auto")],
+    ids=["tap", "portable", "policy"],
 )
 def test_nothing_of_ours_is_imported_into_another_interpreter(
     options: tuple[str, ...], own: bool, tmp_path: Path
