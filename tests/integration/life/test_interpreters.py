@@ -183,7 +183,7 @@ assert not _core.state()["recording"]
 def test_nothing_of_ours_is_imported_into_another_interpreter(
     options: tuple[str, ...], own: bool, tmp_path: Path
 ) -> None:
-    """Had we imported `threading`, ending it from another thread would take for ever (3.11, 3.12)."""
+    """If we had `threading`, ending it from another thread would take for ever on 3.11 and 3.12."""
     code = (
         INTERPRETERS
         + f"""
