@@ -17,6 +17,8 @@ from pathlib import Path
 
 import psutil
 
+from giltrace.capture import read
+
 _SECONDS = float(os.environ.get("GILTRACE_BENCH_SECONDS", "10"))
 _ROUNDS = 5
 _RING_S = 5
@@ -58,6 +60,7 @@ def run() -> Iterator[tuple[str, str, str]]:
             (_, wall_with, cpu_with), watched = _measure(recorded, folder)
             walls.append(wall_with / wall)
             cpus.append(cpu_with / cpu)
+        each, second = _sizes(folder)
     rss = watched.rss
     yield (
         f"flight recorder at {rate:,.0f} cycles/s, slow-down",
@@ -69,8 +72,19 @@ def run() -> Iterator[tuple[str, str, str]]:
     yield "  recorder's memory, second third of a run, MB", f"{max(early) / 1e6:.0f}", ""
     yield "  recorder's memory, last third, MB", f"{max(late) / 1e6:.0f}", "no more"
     yield "  captures on disk at any time, MB", f"{watched.disk / 1e6:.1f}", ""
+    yield "  bytes of an event in a capture, which is what it takes in memory", f"{each:.1f}", ""
+    yield "  MB of a second", f"{second / 1e6:.2f}", ""
     yield "  recorder's CPU time, share of a core", f"{watched.cpu_share():.1%}", ""
     yield "  that is in a day, minutes", f"{watched.cpu_share() * _DAY_S / 60:.0f}", ""
+
+
+def _sizes(folder: Path) -> tuple[float, float]:
+    """Bytes for each event, and for each second, in the latest capture."""
+    path = max(folder.glob("*.giltrace"), key=lambda one: one.stat().st_mtime)
+    capture, size = read(path), path.stat().st_size
+    assert capture.end is not None
+    kept_s = (capture.end.ts_ns - min(info.start_ns for info in capture.processes)) / 1e9
+    return size / sum(map(len, capture.events.values())), size / kept_s
 
 
 class _Watched:
