@@ -14,13 +14,12 @@ import atexit
 import errno
 import os
 import sys
-import threading
 
-from giltrace.runtime import info, options
+from giltrace.runtime import info, options, portable_slots
 from giltrace.runtime import portable_interpreters as interpreters
 from giltrace.runtime import portable_ring as ring
 from giltrace.runtime.options import Refused
-from giltrace.runtime.portable_switches import Switches, describe, is_ours
+from giltrace.runtime.portable_switches import Switches
 
 _IMPLEMENTATIONS = ("cpython", "pypy")
 
@@ -118,8 +117,10 @@ def _refuse() -> None:
         raise Refused("this interpreter runs without a GIL: there is nothing to hand over")
     hooks = (
         ("sys.setprofile", sys.getprofile()),
-        ("threading.setprofile", getattr(threading, "_profile_hook", None)),
+        ("threading.setprofile", portable_slots.of_new_threads()),
     )
     for slot, owner in hooks:
-        if owner is not None and not is_ours(owner):
-            raise Refused(f"the profile function ({slot}) is taken by {describe(owner)}")
+        if owner is not None and not portable_slots.is_ours(owner):
+            raise Refused(
+                f"the profile function ({slot}) is taken by {portable_slots.describe(owner)}"
+            )

@@ -25,6 +25,7 @@ from giltrace.runtime import (
     portable_places,
     portable_ring,
     portable_signals,
+    portable_slots,
     portable_threads,
 )
 from giltrace.runtime.portable_claim import OUR_ERRORS, Claim
@@ -33,7 +34,6 @@ from giltrace.runtime.portable_threads import Thread
 TYPE_CHECKING = False  # type checkers take it for true; the typing module is not worth its price
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
 
 # No call that took less has blocked for certain.
 _LONG_NS = 50_000
@@ -54,7 +54,7 @@ _PAUSE_S = 0.001
 
 _MODULES = (
     *(portable_claim, portable_log, portable_names, portable_places),
-    *(portable_ring, portable_signals, portable_threads),
+    *(portable_ring, portable_signals, portable_slots, portable_threads),
 )
 _OUR_GLOBALS = frozenset(map(id, (globals(), *map(vars, _MODULES))))
 
@@ -112,13 +112,13 @@ class Switches:
     def _profile_new_thread(self) -> Callable[..., None]:
         def giltrace_thread(frame: FrameType, event: str, arg: object) -> None:
             if self.current is None:
-                _vacate()
+                portable_slots.vacate()
                 return
             profile = self._profile(self._meet())
             sys.setprofile(profile)
             profile(frame, event, arg)
 
-        return giltrace_thread
+        return portable_slots.mark(giltrace_thread)
 
     def _profile(self, me: Thread) -> Callable[..., None]:
         make = self._profile_leaving if self._places.left_by_threads else self._profile_shown
@@ -147,7 +147,7 @@ class Switches:
                 me.since = now
                 me.call = None
 
-        return giltrace_profile
+        return portable_slots.mark(giltrace_profile)
 
     def _profile_leaving(self, me: Thread) -> Callable[..., None]:
         """The same for a thread that leaves word of where it is."""
@@ -179,14 +179,14 @@ class Switches:
                 me.since = now
                 me.call = None
 
-        return giltrace_profile
+        return portable_slots.mark(giltrace_profile)
 
     # ------------------------------------------------------------------ what is inferred
 
     def _notice(self, me: Thread) -> None:
         """``me`` runs, and another thread was seen last, or the recording is over."""
         if self.current is None:
-            _vacate()
+            portable_slots.vacate()
             return
         if not self._exclusively(me, self._switch):
             self._missed.append((me, time.monotonic_ns()))
@@ -330,12 +330,11 @@ class Switches:
             self._look_for_strangers()
 
     def _look_for_strangers(self) -> None:
-        hook = getattr(threading, "_profile_hook", None)
+        hook = portable_slots.of_new_threads()
         if hook is not self._first:
-            self._log.note(
-                f"{_taken_by(hook)} the profile function for new threads (threading.setprofile): "
-                "what threads do that were started since then is not seen"
-            )
+            slot = "for new threads (threading.setprofile)"
+            unseen = "threads do that were started since then"
+            self._log.note(portable_slots.taken(hook, slot, unseen))
         if self._places.are_strange():
             self._log.note(
                 "some threads were not started by the threading module: what they do is not seen"
@@ -355,7 +354,7 @@ class Switches:
     def stop(self) -> None:
         """End the recording, and take the profile functions back."""
         profile = sys.getprofile()
-        if is_ours(profile):
+        if portable_slots.is_ours(profile):
             sys.setprofile(None)  # or this very function would be seen, too
         me = self._main
         if threading.get_ident() != me.ident:
@@ -374,12 +373,11 @@ class Switches:
         self._ring.close()
 
     def _stop(self, me: Thread, profile: object) -> None:
-        # PyPy itself empties the slot at the end of the program.
-        if not is_ours(profile) and (profile is not None or sys.implementation.name != "pypy"):
-            self._log.note(
-                f"{_taken_by(profile)} the profile function (sys.setprofile) of {me.told}: "
-                "what that thread did since then is not seen"
-            )
+        # PyPy itself empties the slot at the end of the program, when there is no function left.
+        at_end = profile is None and sys.implementation.name == "pypy" and not me.functions
+        if not portable_slots.is_ours(profile) and not at_end:
+            slot = f"(sys.setprofile) of {me.told}"
+            self._log.note(portable_slots.taken(profile, slot, "that thread did since then"))
         if self.current is not None:
             self._switch(me)
             self._end(me)
@@ -392,11 +390,11 @@ class Switches:
 
     def _restore(self) -> None:
         """Take back what is not of one thread alone. Other threads do so at their next call."""
-        if getattr(threading, "_profile_hook", None) is self._first:
+        if portable_slots.of_new_threads() is self._first:
             threading.setprofile(None)
         portable_interpreters.unwatch()
         portable_signals.drop_import_locks()
-        _vacate()
+        portable_slots.vacate()
 
     def _fail(self, error: Exception) -> None:
         """Give up, and say so if there is a way to."""
@@ -407,24 +405,3 @@ class Switches:
                 self._end(holder)
         except OUR_ERRORS:
             pass
-
-
-def is_ours(function: object) -> bool:
-    """Whether a profile function belongs to a recording."""
-    return getattr(function, "__globals__", None) is globals()
-
-
-def describe(function: Any) -> str:
-    """Who a profile function belongs to, as ``module.name``."""
-    named = function if hasattr(function, "__qualname__") else type(function)
-    return f"{named.__module__}.{named.__qualname__}"
-
-
-def _taken_by(function: object) -> str:
-    return "something has taken away" if function is None else f"{describe(function)} has taken"
-
-
-def _vacate() -> None:
-    """Empty this thread's profile slot, if it is ours."""
-    if is_ours(sys.getprofile()):
-        sys.setprofile(None)

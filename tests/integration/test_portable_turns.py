@@ -95,6 +95,29 @@ def test_a_signal_that_was_held_back(tmp_path: Path) -> None:
 
 
 @on_pypy
+def test_what_a_handler_ends_is_said(tmp_path: Path) -> None:
+    """An exception that strikes in the profile function ends it, and a note says so."""
+    assert PYPY is not None
+    code = """
+    import os, signal
+    struck = 0
+    def strike(number, frame): raise OSError
+    signal.signal(signal.SIGUSR1, strike)
+    for _ in range(1000):
+        try:
+            os.kill(os.getpid(), signal.SIGUSR1)
+            len("")
+        except OSError:
+            struck += 1
+    print(struck)
+    """
+    done = record(tmp_path, PYPY, recorder.script(tmp_path, code))
+    assert (done.code, done.out, done.err) == (0, "1000\n", "")
+    notes = "\n".join(done.capture.process_ends[0].notes)
+    assert "something has taken away the profile function (sys.setprofile) of MainThread" in notes
+
+
+@on_pypy
 def test_import_locks(tmp_path: Path) -> None:
     """While recording no callback of theirs runs, where a handler's exception would be dropped."""
     assert PYPY is not None
