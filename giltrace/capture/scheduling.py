@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import struct
 from enum import IntEnum
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias, get_args
 
 Recorded: TypeAlias = Literal["off", "switches", "wakeups"]
 """How much of it is in a capture: nothing, all but when threads were woken, or all."""
+RECORDED: Final[tuple[Recorded, ...]] = get_args(Recorded)
 
 
 class What(IntEnum):

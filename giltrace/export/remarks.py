@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 _MIB: Final = 1 << 20
 _PERCENT: Final = 100
+_UNWOKEN: Final = (
+    "It is not on record when threads were woken: sleeping includes waiting for a CPU after that."
+)
 
 Args: TypeAlias = dict[str, str | int]
 
@@ -85,9 +88,10 @@ def extras(trace: Trace) -> Extras:
 
 def remarks(trace: Trace) -> list[Remark]:
     """Notes, findings and lost events, in this order."""
+    said = [*trace.notes, *([_UNWOKEN] if trace.recorded_scheduling == "switches" else [])]
     notes = [
         Remark(labels.NOTES_TRACK, None, 0, labels.note_label(note), trace.start_ns, None, {})
-        for note in trace.notes
+        for note in said
     ]
     return [*notes, *_findings(trace), *_lost(trace)]
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from giltrace.capture.reader import Loss
 from giltrace.capture.records import End, Sample, SessionInfo, SourceText
+from giltrace.capture.scheduling import RECORDED, Recorded
 from giltrace.model.calls import IDLE_KINDS, Call, kinds_of
 from giltrace.model.dense import rows_of
 from giltrace.model.descriptors import Descriptors
@@ -113,9 +114,10 @@ class Trace:
         return exact(read, self.holds, self.waits, self.breaks, self.scheduling)
 
     @property
-    def wakeups(self) -> bool:
-        """Whether it is on record when sleeping threads were woken."""
-        return self.session.options.get("sched") == "wakeups"
+    def recorded_scheduling(self) -> Recorded:
+        """How much is on record of what the kernel did."""
+        said = self.session.options.get("sched")
+        return next((known for known in RECORDED if known == said), "off")
 
     @cached_property
     def expressions(self) -> Expressions:

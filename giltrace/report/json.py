@@ -8,6 +8,7 @@ from typing import Any, Final
 from giltrace.analysis.activity import Activity
 from giltrace.analysis.blame import BlameRow
 from giltrace.analysis.calls import CallRow
+from giltrace.analysis.scheduling import ThreadScheduling
 from giltrace.analysis.stacks import StackRow
 from giltrace.analysis.summary import GilSummary, ThreadSummary
 from giltrace.model import Place, Process, Trace
@@ -47,13 +48,14 @@ def as_object(
     """
     results = Results(trace, think_ns=think_ns)
     summary, labels = results.summary, results.labels
+    kernel = {one.thread: _scheduling(one) for one in results.scheduling}
     return {
         "capture": _capture(trace),
         "findings": json_findings.findings(results),
         "predictions": json_findings.predictions(results),
         "gils": [_gil(one, trace) for one in summary.gils],
         "threads": [
-            _thread(one, activity, trace, labels)
+            _thread(one, activity, trace, labels) | {"scheduling": kernel.get(one.thread)}
             for one, activity in zip(summary.threads, results.activities, strict=True)
         ],
         "blocking_calls": [_call(row, trace, labels) for row in results.calls[:top]],
@@ -80,6 +82,8 @@ def _capture(trace: Trace) -> dict[str, Any]:
         "start_ns": trace.start_ns,
         "end_ns": trace.end_ns,
         "lost_events": trace.lost_events,
+        "sched": trace.recorded_scheduling,
+        "lost_scheduling": trace.lost_scheduling,
         "complete": end is not None and not trace.loss.bytes_skipped,
         "exit_code": end.exit_code if end else None,
         "signal": end.signal if end else None,
@@ -160,6 +164,18 @@ def _thread(one: ThreadSummary, activity: Activity, trace: Trace, labels: Labels
         "wait_max_ns": one.wait_max_ns,
         "forced_out": one.forced_out,
         **unseen,
+    }
+
+
+def _scheduling(one: ThreadScheduling) -> dict[str, int]:
+    return {
+        "on_cpu_ns": one.on_cpu_ns,
+        "runnable_ns": one.runnable_ns,
+        "sleeping_ns": one.sleeping_ns,
+        "turns": one.turns,
+        "held_runnable_ns": one.held_runnable_ns,
+        "held_sleeping_ns": one.held_sleeping_ns,
+        "gap_off_cpu_ns": one.gap_off_cpu_ns,
     }
 
 

@@ -88,6 +88,7 @@ def _hog(results: Results, one: Hog) -> dict[str, Any]:
         "lost_ns": one.lost_ns,
         "hold_ns": one.hold_ns,
         "not_running_ns": one.not_running_ns,
+        "preempted_ns": one.preempted_ns,
         "places": [
             {
                 "where": results.labels.place(place.place) or None,

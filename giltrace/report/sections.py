@@ -23,6 +23,7 @@ _PARTS: Final = 3
 _LINE_LIMIT: Final = 48
 _CALLERS: Final = 6
 _PERCENT: Final = 100
+_KERNEL: Final = "What the kernel did with the threads"
 _FREE: Final = "nobody (hand-off)"
 _ENDED: Final = {
     Cause.FORCED: "forced",
@@ -46,6 +47,8 @@ def all_of(results: Results, top: int) -> Iterator[Table]:
     left_out = _left_out(len(ordered) - top, "thread")
     yield _threads(ordered[:top], results.labels, left_out, results.trace)
     yield offgil.times(ordered[:top], results.activities, results.labels, left_out)
+    if results.scheduling:
+        yield _scheduling(results, [one.thread for one in ordered[:top]], left_out)
     yield _gils(results, top)
     if worst := worst_waits(results.trace, top):
         yield _worst(worst, results.trace, results.labels)
@@ -87,6 +90,31 @@ def _threads(shown: Sequence[ThreadSummary], labels: Labels, left_out: str, trac
         Column("forced out", [_seen(one, one.forced_out, trace) for one in shown], 6),
     ]
     return Table("Threads", columns, left_out)
+
+
+def _scheduling(results: Results, threads: Sequence[int], left_out: str) -> Table:
+    known = {one.thread: one for one in results.scheduling}
+    shown = [known[thread] for thread in threads if thread in known]
+    woken = results.trace.recorded_scheduling == "wakeups"
+    runnable, sleeping = ("runnable", "sleeping") if woken else ("preempted", "off CPU")
+    columns = [
+        Column("thread", [results.labels.thread(one.thread) for one in shown], text=True),
+        Column("on CPU", [_some(one.on_cpu_ns) for one in shown], style="green"),
+        Column(runnable, [_some(one.runnable_ns) for one in shown], style="red"),
+        Column(sleeping, [_some(one.sleeping_ns) for one in shown], 2, style="blue"),
+        Column("turns", [f"{one.turns:,}" for one in shown], 4),
+        Column(f"held {runnable}", [_some(one.held_runnable_ns) for one in shown], 0, style="red"),
+        Column(f"held {sleeping}", [_some(one.held_sleeping_ns) for one in shown], 1, style="red"),
+        Column("gap off CPU", [_some(one.gap_off_cpu_ns) for one in shown], 3),
+    ]
+    said = (
+        "" if woken else "off CPU: asleep, or woken and waiting for a CPU; which, root can record"
+    )
+    return Table(_KERNEL, columns, "\n".join(filter(None, (left_out, said))))
+
+
+def _some(ns: int) -> str:
+    return _if(ns, ns)
 
 
 def _if(condition: int, ns: int) -> str:

@@ -9,6 +9,7 @@ from giltrace.analysis import blame, calls, stacks
 from giltrace.analysis.activity import Activity, activities
 from giltrace.analysis.findings.finding import Finding, Kind
 from giltrace.analysis.findings.registry import find_all
+from giltrace.analysis.scheduling import ThreadScheduling, scheduling
 from giltrace.analysis.summary import Summary, summarise
 from giltrace.analysis.whatif.predict import Prediction, remedies
 from giltrace.model import Trace
@@ -53,6 +54,11 @@ class Results:
     def activities(self) -> list[Activity]:
         """Where the time of each thread went."""
         return activities(self.trace)
+
+    @cached_property
+    def scheduling(self) -> list[ThreadScheduling]:
+        """What the kernel did with each thread, where that is on record."""
+        return scheduling(self.trace)
 
     @cached_property
     def findings(self) -> tuple[Finding, ...]:

@@ -108,8 +108,7 @@ def _held_idle(say: Phrases) -> Story:
         f"{say.where}{_in_call(say)}: {say.long}.",
         why=_running(say),
         cost=sentences(f"{say.lost}.", _counted_elsewhere(say), say.others),
-        todo="If it blocks in C code that keeps the GIL, let the GIL go there. If the machine has "
-        "more to do than it has cores, give it less.",
+        todo=_let_it_run(say),
         evidence=say.evidence,
     )
 
@@ -310,9 +309,36 @@ def _running(say: Phrases) -> str:
     who = say.thread(hog.thread)
     if part < _IDLE:
         return f"{who} computed meanwhile: its CPU clock went on."
+    said = f"{who} did not even run for {share(part, 1)} of it:"
+    if hog.preempted_ns is None:
+        return (
+            f"{said} it was blocked in C code that keeps the GIL, or the kernel ran something else "
+            "on its core (record --sched tells which)."
+        )
+    blocked_ns = max(0, hog.not_running_ns - hog.preempted_ns)
+    preempted = f"the kernel ran something else on its core for {duration(hog.preempted_ns)}"
+    blocked = f"it was blocked in C code that keeps the GIL for {duration(blocked_ns)}"
+    if hog.preempted_ns < _MUCH * hog.not_running_ns:
+        return f"{said} {blocked}."
+    if blocked_ns < _MUCH * hog.not_running_ns:
+        return f"{said} {preempted}."
+    return f"{said} {preempted}, and {blocked}."
+
+
+def _let_it_run(say: Phrases) -> str:
+    """What helps against the one reason, or the other, or both."""
+    let_go = "let the GIL go there."
+    hog = say.hog
+    if hog is None or hog.not_running_ns is None or hog.preempted_ns is None:
+        return (
+            f"If it blocks in C code that keeps the GIL, {let_go} If the machine has more to do "
+            "than it has cores, give it less."
+        )
+    if 2 * hog.preempted_ns < hog.not_running_ns:
+        return f"It blocks in C code that keeps the GIL: {let_go}"
     return (
-        f"{who} did not even run for {share(part, 1)} of it: it was blocked in C code that keeps "
-        "the GIL, or the kernel ran something else on its core."
+        "The program's cores have more to do than they can: give them less, or let the program run "
+        "on more of them."
     )
 
 

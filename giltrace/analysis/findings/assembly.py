@@ -23,6 +23,7 @@ from giltrace.analysis.findings.finding import (
 from giltrace.analysis.findings.overlaps import Parts
 from giltrace.analysis.findings.scene import Scene
 from giltrace.model.dense import numbered, sums
+from giltrace.model.scheduling import Scheduled, time_in
 from giltrace.model.tables import I8, Bool
 
 MOST: Final = 20
@@ -156,6 +157,7 @@ def _hogs(scene: Scene, rows: I8, parts: Parts) -> tuple[Hog, ...]:
             lost_ns=int(lost[number]),
             hold_ns=int((scene.hold_end[own] - scene.hold_start[own]).sum()),
             not_running_ns=_not_running(scene, own),
+            preempted_ns=_preempted(scene, own),
             places=_places(scene, own, ns[mine]),
         )
         found.append(hog)
@@ -166,6 +168,12 @@ def _not_running(scene: Scene, holds: I8) -> int | None:
     idle = scene.not_running_ns[holds]
     known = idle[idle >= 0]
     return int(known.sum()) if len(known) else None
+
+
+def _preempted(scene: Scene, holds: I8) -> int | None:
+    start, end, kernel = scene.hold_start[holds], scene.hold_end[holds], scene.trace.scheduling
+    ns, known = time_in(kernel, scene.holder[holds], start, end, Scheduled.RUNNABLE)
+    return int(ns[known].sum()) if known.any() else None
 
 
 def _places(scene: Scene, holds: I8, ns: I8) -> tuple[HogPlace, ...]:

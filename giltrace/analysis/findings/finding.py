@@ -107,6 +107,8 @@ class Hog:
         not_running_ns: for how long of them the thread did not run; None where no reading of its
             CPU clock tells. Of a long hold: close to ``hold_ns`` it was blocked, or kept from its
             core; close to 0 it computed.
+        preempted_ns: for how long of that it could have run, and the kernel gave it no CPU; None
+            where scheduling is not on record.
         places: where they ended, most time first, a few at most.
     """
 
@@ -115,6 +117,7 @@ class Hog:
     lost_ns: int
     hold_ns: int
     not_running_ns: int | None
+    preempted_ns: int | None
     places: tuple[HogPlace, ...]
 
 

@@ -183,6 +183,7 @@ def test_thread() -> None:
         "wait_p99_ns": 5_000_000,
         "wait_max_ns": 5_000_000,
         "forced_out": 0,
+        "scheduling": None,
     }
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from giltrace.capture.scheduling import What
 from giltrace.report import diff, json
-from tests.support import stories
+from tests.support import scheduling, stories
 from tests.support.timeline import timeline
 
 pytestmark = pytest.mark.repo
@@ -41,5 +42,6 @@ def test_every_field_is_documented() -> None:
         stories.HEALTHY, stories.UNSEEN,
     ]  # fmt: skip
     documents: list[object] = [json.as_object(timeline(text)) for text in told]
+    documents.append(json.as_object(scheduling.timeline(stories.LONG_HOLD, (0, What.RUNS, 0, 0))))
     documents.append(diff.as_object(timeline(stories.needless()), timeline(stories.HEALTHY)))
     assert {name for document in documents for name in fields(document)} - documented == set()

@@ -36,7 +36,7 @@ def test_a_convoy_has_victims_hogs_and_calls() -> None:
     # The first wait of all followed no release.
     assert finding.victims == (Victim(0, waits=3, lost_ns=15 * MS, max_ns=5 * MS, acquires=4),)
     assert finding.hogs == (
-        Hog(1, 3, 15 * MS, 27 * MS, None, (HogPlace(place, 0, holds=3, lost_ns=15 * MS),)),
+        Hog(1, 3, 15 * MS, 27 * MS, None, None, (HogPlace(place, 0, holds=3, lost_ns=15 * MS),)),
     )
     assert finding.calls == (LetGo(0, "", Source.NONE, server, 3, 12 * MS, 15 * MS),)
     assert (finding.waits, finding.threads, finding.mean_ns) == (3, 1, 5 * MS)
