@@ -45,6 +45,12 @@ def still_open(open_before: Mapping[int, Open], start_ns: int) -> tuple[Runs, by
     return [(thread, 1) for thread in open_before], words.tobytes()
 
 
+def priorities_then(priorities: Mapping[int, int], start_ns: int) -> tuple[Runs, bytes]:
+    """Events for the priorities that threads had when the window began."""
+    words = np.array([(start_ns, data) for data in priorities.values()], "<u8")
+    return [(thread, 1) for thread in priorities], words.tobytes()
+
+
 class Beginnings:
     """Takes off the beginning of each thread's events what belongs to an event that has gone."""
 

@@ -27,11 +27,13 @@ class Taken:
     Attributes:
         longest_wait_ns, longest_hold_ns: of those that ended in it; 0 if none did.
         open: for each thread with events in it, what is open after it.
+        priorities: the second word of the last PRIORITY of each thread that has one in it.
     """
 
     longest_wait_ns: int
     longest_hold_ns: int
     open: dict[int, Open | None]
+    priorities: dict[int, int]
 
 
 class Follower:
@@ -48,8 +50,12 @@ class Follower:
         """Follow one block; see `CaptureWriter.events` for what it is."""
         count = len(events) // EVENT_SIZE
         words = np.frombuffer(events, "<u8", count * 2).reshape(-1, 2)
-        at = np.flatnonzero(_FOLLOWED[words[:, 1] & np.uint64(KIND_MASK)])
-        thread = np.repeat([run[0] for run in runs], [run[1] for run in runs])[at]
+        kinds = words[:, 1] & np.uint64(KIND_MASK)
+        at = np.flatnonzero(_FOLLOWED[kinds])
+        owner = np.repeat([run[0] for run in runs], [run[1] for run in runs])
+        thread = owner[at]
+        changes = np.flatnonzero(kinds == Kind.PRIORITY)
+        priorities = dict(zip(owner[changes].tolist(), words[changes, 1].tolist(), strict=True))
         # A thread may have several runs: put them after one another.
         order = np.argsort(thread, kind="stable")
         at, thread = at[order], thread[order]
@@ -68,7 +74,8 @@ class Follower:
                 ends = Kind.ACQUIRE if spans is waits else Kind.RELEASE
                 if kind[index] == ends:
                     spans.append(int(ts[index]) - before[0])
-        return Taken(max(waits), max(holds), self._leave_open(thread[last], words[at[last]]))
+        left = self._leave_open(thread[last], words[at[last]])
+        return Taken(max(waits), max(holds), left, priorities)
 
     def longest_open_ns(self, kind: Kind, now_ns: int) -> int:
         """For how long the oldest open wait (WAIT) or hold (ACQUIRE) has been so; 0: none is."""

@@ -18,7 +18,7 @@ from giltrace.capture.events import Kind
 from giltrace.capture.format import Codec, compress
 from giltrace.capture.records import End, ProcessInfo, Record, SessionInfo, SourceText
 from giltrace.capture.scan import join_planes
-from giltrace.record.cut import Beginnings, earliest_ns, still_open
+from giltrace.record.cut import Beginnings, earliest_ns, priorities_then, still_open
 from giltrace.record.facts import Facts
 from giltrace.record.follow import Follower, Open, Taken
 
@@ -38,6 +38,7 @@ class _Block:
     codec: Codec
     stored: bytes
     open: dict[int, Open | None]
+    priorities: dict[int, int]
 
     def events(self) -> bytes:
         return _unpacked(self.codec, self.stored)
@@ -62,10 +63,12 @@ class _Process:
         self.facts = Facts(info)
         self.now = Follower()
         self.open_before: dict[int, Open] = {}
+        self.priorities_before: dict[int, int] = {}
         self.cut_ns: int | None = None
 
     def drop(self, block: _Block) -> None:
         self.cut_ns = block.arrived_ns
+        self.priorities_before.update(block.priorities)
         for thread, what in block.open.items():
             if what is None:
                 self.open_before.pop(thread, None)
@@ -131,7 +134,9 @@ class Window:
         taken = self._processes[process].now.take(runs, events)
         codec, stored = compress(events)
         now = self._clock()
-        self._blocks.append(_Block(now, process, tuple(runs), codec, stored, taken.open))
+        self._blocks.append(
+            _Block(now, process, tuple(runs), codec, stored, taken.open, taken.priorities)
+        )
         self.bytes += len(stored)
         self._forget(now)
         self.took(taken)
@@ -189,6 +194,7 @@ class Window:
             elif process.facts.has_too_many_threads():
                 for thread in process.facts.forget_threads(self._threads_of(number)):
                     process.open_before.pop(thread, None)
+                    process.priorities_before.pop(thread, None)
                     process.now.open.pop(thread, None)
 
     def _threads_of(self, process: int) -> set[int]:
@@ -220,6 +226,8 @@ class Window:
             for record in process.facts.before_events(start_ns, needed):
                 writer.write(record)
             writer.events(number, *still_open(process.open_before, start_ns))
+            had = {one: data for one, data in process.priorities_before.items() if one in needed}
+            writer.events(number, *priorities_then(had, start_ns))
         for number, runs, events in self._trimmed(beginnings):
             writer.events(number, runs, events)
         for block in self._scheduling:

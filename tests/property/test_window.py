@@ -9,7 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giltrace.capture import CaptureWriter, read
-from giltrace.capture.events import GIL_MASK, GIL_SHIFT, KIND_MASK, PAYLOAD_SHIFT, Kind
+from giltrace.capture.events import (
+    GIL_MASK,
+    GIL_SHIFT,
+    KIND_MASK,
+    PAYLOAD_SHIFT,
+    Kind,
+    pack_data,
+)
 from giltrace.capture.reader import Events
 from giltrace.capture.records import SessionInfo
 from giltrace.model import Cause, Trace, build, check
@@ -116,3 +123,32 @@ def test_what_is_longest_does_not_depend_on_blocks(
     assert pieces.open == whole.open
     held = [hold.end - hold.start for hold in made.holds if hold.end in set(events.ts.tolist())]
     assert once.longest_hold_ns <= max(held, default=0)
+
+
+@CHECKED
+@given(
+    choices=st.lists(st.integers(0, 1 << 16), min_size=20, max_size=60),
+    changes=st.lists(st.tuples(st.integers(0, 200), st.integers(-3, 3)), min_size=1, max_size=9),
+    sizes=st.lists(st.integers(1, 20), max_size=8),
+    kept=st.integers(1, 4),
+)
+def test_priorities_are_those_of_the_whole(
+    choices: list[int], changes: list[tuple[int, int]], sizes: list[int], kept: int
+) -> None:
+    """Threads that are in the window have the priority that they were given, however long ago."""
+    recording = Recording()
+    made = schedule(recording, choices, threads=3, gils=1)
+    events = made.process.events
+    for at, priority in changes:
+        thread, ts, _ = events[at % len(events)]
+        data = pack_data(Kind.PRIORITY, priority & 0xFFFFFFFF)
+        events.insert(at % len(events), (thread, ts, data))
+    blocks = blocks_of(made.process.columns(), list(sizes))
+    with tempfile.TemporaryDirectory() as folder:
+        trace = build(read(windowed(made.process, blocks, kept, Path(folder))))
+    whole = build(recording.capture())
+    assert check(trace) == []
+    was = {one.tid: whole.priorities.at(one.index, whole.end_ns) for one in whole.threads}
+    assert {one.tid for one in trace.threads} <= set(was)
+    for one in trace.threads:
+        assert trace.priorities.at(one.index, trace.end_ns) == was[one.tid]
