@@ -33,6 +33,9 @@ from giltrace.export.remarks import Extras, extras
 if TYPE_CHECKING:
     from giltrace.model import Trace
 
+_LEVEL: Final = 7
+"""A little smaller than with zlib's usual 6, in the same time. From 8 on it is the compressing that
+everything waits for: twice the time, for a file that is smaller by a twentieth."""
 _INCREMENTAL_CLOCK: Final = 64  # ids from here to 127 belong to one sequence
 _STATE_CLEARED: Final = 1
 _NEEDS_STATE: Final = 2
@@ -45,7 +48,7 @@ class PerfettoExporter:
     name: Final = "perfetto"
     suffix: Final = ".pftrace"
 
-    def __init__(self, *, level: int = 6) -> None:
+    def __init__(self, *, level: int = _LEVEL) -> None:
         """Compress with zlib's ``level``, 1 to 9; 0 for packets as they are."""
         self._level = level
 
