@@ -85,7 +85,10 @@ class Packets:
 
     def _fill(self, gap: Gap, numbers: I8) -> Objects:
         if gap in self._tables:
-            return self._tables[gap][numbers]
+            table = self._tables[gap]
+            # Of waits without a length, which damage may leave, a thread can begin one at the very
+            # instant at which another of its ends: two waiters, where there is one.
+            return table[np.minimum(numbers, len(table) - 1) if gap is Gap.WAITERS else numbers]
         return wire.padded_varints(numbers, self._widths[gap])
 
     # What a point of each kind looks like.

@@ -6,11 +6,13 @@ import io
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from giltrace.capture.records import Sample
 from giltrace.export.perfetto import PerfettoExporter
 from giltrace.model.builder import build
+from giltrace.model.tables import Waits
 from giltrace.model.text import printable
 from giltrace.model.trace import Trace
 from tests.support import stories
@@ -311,3 +313,25 @@ def test_callers_are_an_argument() -> None:
     file = exported(timeline("A: hold 0-1ms at a.py:1 in f from b.py:2 in g from c.py:3 in h"))
     [hold] = [s for s in file.slices() if s.name == "holds GIL"]
     assert hold.args["stack"] == "b.py:2 in g < c.py:3 in h"
+
+
+def test_waits_without_a_length_that_meet() -> None:
+    """Of damage: several begin where others end, and still no more wait than there are threads."""
+    trace = timeline("a: hold 0-1ms wait 2-4ms hold 4-5ms")
+    at = np.array([2, 4, 4, 4]) * 1_000_000
+    waits = Waits(
+        np.zeros(4, np.int32),
+        np.zeros(4, np.int32),
+        start=at,
+        end=np.maximum(at, 4_000_000),
+        hold=np.array([1, -1, -1, -1]),
+        requests=np.zeros(4, np.int32),
+    )
+    file = exported(replace(trace, waits=waits))
+    counted = [
+        event.value
+        for event in file.events
+        if file.track_name(event.track) == "GIL (pid 100) > GIL waiters"
+    ]
+    assert len(counted) == 8
+    assert set(counted) == {0, 1}
