@@ -36,6 +36,7 @@ from giltrace.capture.format import (
     pack_frame,
 )
 from giltrace.capture.scan import FrameScanner
+from giltrace.capture.scheduling import What, pack_row
 from giltrace.errors import GiltraceError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,7 +98,7 @@ def main() -> int:
     """Fuzz until the count or the time is used up; return the exit status."""
     options = _parser().parse_args()
     captures = options.captures or sorted((ROOT / "sample_runs").glob("*.giltrace"))
-    corpus = [pieces(path.read_bytes()) for path in captures]
+    corpus = [scheduled(pieces(path.read_bytes())) for path in captures]
     rng = random.Random(options.seed)  # noqa: S311 -- it has to be repeatable
     signal.signal(signal.SIGALRM, _too_long)
     begun = told = time.monotonic()
@@ -182,6 +183,17 @@ def pieces(data: bytes) -> list[Piece]:
     return found
 
 
+def scheduled(found: list[Piece]) -> list[Piece]:
+    """These frames, and some rows of scheduling of the first threads, which run in turns."""
+    threads = [json.loads(piece.payload) for piece in found if piece.type == FrameType.THREAD]
+    rows = b"".join(
+        pack_row(one["start_ns"] + step * 1_000_000, What(step % 6 + 1), one["tid"], cpu=step % 2)
+        for one in threads
+        for step in range(12)
+    )
+    return [*found, Piece(FrameType.SCHEDULING, rows)]
+
+
 def _shortened(payload: bytes) -> bytes:
     process, runs = struct.unpack_from("<II", payload)
     at, kept, total = 8, [], 0
@@ -218,7 +230,7 @@ def assembled(rng: random.Random, found: Sequence[Piece]) -> bytes:
 
 def _frame(rng: random.Random, piece: Piece) -> bytes:
     codec, stored, length = Codec.RAW, piece.payload, len(piece.payload)
-    if piece.type == FrameType.EVENTS and rng.random() < 0.5:
+    if piece.type in (FrameType.EVENTS, FrameType.SCHEDULING) and rng.random() < 0.5:
         codec, stored = compress(piece.payload)
     if rng.random() < 0.005:
         length = rng.choice((0, length + 1, 1 << 24, 1 << 25, (1 << 32) - 1))

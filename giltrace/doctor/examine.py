@@ -23,6 +23,7 @@ def examine_machine() -> list[Check]:
         packages.zeromq(),
         system.attaching(),
         system.ptrace_scope(),
+        system.scheduling(),
         system.uprobes(),
     ]
 

@@ -86,6 +86,20 @@ def ptrace_scope(file: Path = _PTRACE_FILE) -> Check:
     return Check("ptrace scope", Status.NOTE, detail, remedy)
 
 
+def scheduling() -> Check:
+    """What ``record --sched`` needs."""
+    name = "scheduling"
+    try:
+        from giltrace.record.scheduling import Scheduling
+    except ImportError:
+        return Check(name, Status.NOTE, "only on Linux, and with the tap")
+    with Scheduling(asked=True) as tried:
+        if tried.refused:
+            return Check(name, Status.NOTE, f"record --sched is not possible: {tried.refused}")
+        woken = "with" if tried.recorded == "wakeups" else "without"
+    return Check(name, Status.OK, f"record --sched is possible, {woken} wake-ups")
+
+
 def uprobes(directories: tuple[Path, ...] = _TRACEFS) -> Check:
     """Kernel uprobes are the independent witness of giltrace's own tests, and only that."""
     for directory in directories:

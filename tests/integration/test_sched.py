@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import re
+import platform
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from giltrace.capture import read
-from giltrace.capture.scheduling import WHAT_MASK, What
+from giltrace.capture.scheduling import TID_SHIFT, WHAT_MASK, What
 from giltrace.model import Cause, Scheduled, Trace, check, load
-from tests.support.python import environment
+from giltrace.record.scheduling import Scheduling
+from tests.support.python import environment, run_python
 from tests.support.scheduling import WAKEUPS, needs_scheduling
 
 # Two threads that compute without the GIL, on one CPU, and one that sleeps for most of its life.
@@ -187,25 +189,82 @@ def test_the_last_seconds(tmp_path: Path) -> None:
     assert total(trace, named(trace, "a"), Scheduled.ON_CPU) > 0
 
 
+# What a container does by default: the system call is not permitted.
+FORBIDDEN = """
+import ctypes, os, platform, struct, sys
+number = {"x86_64": 298, "aarch64": 241}[platform.machine()]
+code = b"".join(struct.pack("HBBI", *one) for one in (
+    (0x20, 0, 0, 0),  # load the number of the system call
+    (0x15, 0, 1, number),  # another one: skip the next
+    (0x06, 0, 0, 0x00050001),  # it fails with EPERM
+    (0x06, 0, 0, 0x7FFF0000),  # it is allowed
+))
+buffer = ctypes.create_string_buffer(code, len(code))
+program = struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer))
+libc = ctypes.CDLL(None, use_errno=True)
+libc.prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+kept = ctypes.create_string_buffer(program, len(program))
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.prctl(22, 2, ctypes.addressof(kept), 0, 0) == 0, os.strerror(ctypes.get_errno())
+os.execv(sys.executable, [sys.executable, "-m", "giltrace", *sys.argv[1:]])
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "aarch64"), reason="no filter for it")
 def test_where_the_kernel_refuses(tmp_path: Path) -> None:
-    """The recording goes on without, with the exit code of the target, and says why."""
+    """The recording goes on without, with the exit code of the target, and says why in a line."""
     output = tmp_path / "out.giltrace"
-    # Nothing may be opened any more once the recorder has opened what else it needs.
-    command = "ulimit -n 12; exec " + " ".join(
-        [sys.executable, "-m", "giltrace", "record", "--sched", "-o", str(output)]
-    )
-    done = subprocess.run(
-        ["sh", "-c", f"{command} -c 'import sys; sys.exit(3)'"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env=environment(),
-        check=False,
-    )
+    command = ["record", "--sched", "-o", str(output), "-c", "import sys; sys.exit(3)"]
+    done = run_python(FORBIDDEN, *command, check=False)
     assert done.returncode == 3, done.stderr
-    if read(output).session.options["sched"] == "off":
-        assert len(re.findall(r"The kernel's scheduling was not recorded", done.stderr)) == 1
-        assert any("was not recorded: " in note for note in load(output).notes)
+    trace = load(output)
+    assert trace.recorded_scheduling == "off"
+    assert len(trace.scheduling) == 0
+    [note] = [note for note in trace.notes if "scheduling" in note]
+    assert note.startswith("The kernel's scheduling was not recorded: ")
+    # Where the setting forbids it as well, that comes first.
+    assert "--cap-add=PERFMON" in note or "perf_event_paranoid" in note
+    assert done.stderr.count("scheduling was not") == 1
+
+
+class Kept:
+    """Takes rows, and has them."""
+
+    lasting = True
+    rows = b""
+
+    def scheduling(self, rows: bytes) -> None:
+        """As of a sink."""
+        self.rows += rows
+
+    def flush(self) -> None:
+        """As of a sink."""
+
+
+@needs_scheduling
+def test_what_finds_no_room_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With buffers of one page that nobody empties, the rows and the lost ones are all there is."""
+    monkeypatch.setattr("giltrace.record.scheduling._MOST_PAGES", 1)
+    monkeypatch.setattr("giltrace.record.scheduling._LEAST_PAGES", 1)
+    trips, kept = 2000, Kept()
+    code = f"""
+import os
+there, back = os.pipe(), os.pipe()
+if not os.fork():
+    for _ in range({trips}): os.write(back[1], os.read(there[0], 1))
+    os._exit(0)
+for _ in range({trips}): os.write(there[1], b"x"); os.read(back[0], 1)
+os.wait()
+"""
+    with Scheduling(asked=True) as scheduling:
+        subprocess.run([sys.executable, "-c", code], check=True)
+        scheduling.finish(kept)  # type: ignore[arg-type]
+    data = np.frombuffer(kept.rows, "<u8").reshape(-1, 2)[:, 1]
+    is_lost = data & np.uint64(WHAT_MASK) == What.LOST
+    lost = int((data[is_lost] >> np.uint64(TID_SHIFT)).sum())
+    assert lost > 0
+    # Each trip takes two sleeps at least, and each of these two rows: going and coming.
+    assert np.count_nonzero(~is_lost) + lost > 2 * trips
 
 
 def test_without_the_option_nothing_is_asked(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from giltrace.doctor import Check, Status, can_record, packages, system
+from tests.support.scheduling import REFUSED, WAKEUPS
 
 
 def test_shared_memory_that_cannot_be_written_stops_recording(tmp_path: Path) -> None:
@@ -67,6 +68,15 @@ def test_no_uprobes(tmp_path: Path) -> None:
     """They are nice to have, for giltrace's developers."""
     check = system.uprobes((tmp_path,))
     assert (check.status, can_record([check])) == (Status.NOTE, True)
+
+
+def test_scheduling() -> None:
+    """Whether the kernel lets it be recorded is found out by asking; nothing else needs it."""
+    check = system.scheduling()
+    assert (check.status is Status.NOTE) is bool(REFUSED)
+    assert REFUSED in check.detail
+    assert ("with wake-ups" in check.detail) is WAKEUPS
+    assert can_record([check])
 
 
 def test_no_program_on_the_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
