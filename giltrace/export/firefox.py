@@ -63,7 +63,7 @@ class FirefoxExporter:
         strings = _Strings(trace)
         write = _Writer(out)
         write(f'{{"meta":{_json(_meta(trace))},"libs":[],"pages":[],"shared":')
-        write(_json({"stringArray": strings.texts, "sources": _table("uuid", "filename")}))
+        write(_json({"stringArray": strings.texts}))
         write(',"threads":[')
         for thread in trace.threads:
             _OneThread(trace, thread, strings).write(write)

@@ -36,6 +36,11 @@ COLUMNS = {
     "resourceTable": {"lib", "name", "host", "type"},
     "nativeSymbols": {"libIndex", "address", "name", "functionSize"},
 }
+REQUIRED = {
+    *("processType", "processStartupTime", "processShutdownTime", "registerTime"),
+    *("unregisterTime", "pausedRanges", "name", "isMainThread", "pid", "tid", *COLUMNS),
+}
+OPTIONAL = {"processName"}
 
 
 def exported(trace: Trace) -> dict[str, Any]:
@@ -48,8 +53,13 @@ def exported(trace: Trace) -> dict[str, Any]:
 
 
 def check(profile: dict[str, Any]) -> None:
-    """Every table has its columns, all of one length, and refers to what is there."""
+    """All that is required is there and nothing unknown; tables refer to what there is."""
+    assert set(profile) == {"meta", "libs", "pages", "shared", "threads"}
+    assert set(profile["shared"]) == {"stringArray"}
     meta = profile["meta"]
+    assert {"interval", "startTime", "processType", "product", "stackwalk", "markerSchema"} <= {
+        *meta
+    }
     assert (meta["version"], meta["preprocessedProfileVersion"]) == (32, 57)
     assert isinstance(meta["startTime"], float)
     kinds = {
@@ -58,6 +68,7 @@ def check(profile: dict[str, Any]) -> None:
     strings = profile["shared"]["stringArray"]
     assert len(strings) == len(set(strings))
     for thread in profile["threads"]:
+        assert set(thread) == REQUIRED | OPTIONAL
         assert isinstance(thread["pid"], str)
         for table, columns in COLUMNS.items():
             found = {name: c for name, c in thread[table].items() if isinstance(c, list)}
