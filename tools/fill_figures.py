@@ -21,14 +21,20 @@ from typing import Any
 
 import giltrace
 from giltrace.experiment import intervals, machine, published
+from giltrace.experiment.plan import USUAL_INTERVAL_S
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = (ROOT / "docs/explanation/the-experiment.md", ROOT / "sample_runs/README.md")
+PAGES = (
+    ROOT / "docs/explanation/the-experiment.md",
+    ROOT / "docs/explanation/priorities.md",
+    ROOT / "sample_runs/README.md",
+)
 BLOCK = re.compile(
     r"(?P<start><!-- figures: (?P<name>[\w-]+) -->\n).*?(?P<end><!-- end of figures -->)", re.DOTALL
 )
 MISSING = "*Not measured yet; `make samples` does that.*\n"
 SERVER_THREAD = "MainThread"
+PYTHON_SERVERS = [name for name in published.TALK if name != "c-zmq"]
 
 Row = dict[str, Any]
 
@@ -178,6 +184,74 @@ def loads(samples: Samples) -> str:
     return _table(heads, lines) + _command(command, document)
 
 
+def policies(samples: Samples) -> str:
+    """Every server in Python under every policy and switch interval, beside threads."""
+    documents = {name: samples.document(f"policies-{name}") for name in PYTHON_SERVERS}
+    lines, loads = [], []
+    for name, document in documents.items():
+        rows: list[Row] = document["rows"]
+        loads = list(dict.fromkeys(row["load"] for row in rows))
+        for rule in dict.fromkeys((row["policy"], row["switch_interval_s"]) for row in rows):
+            cells = [
+                _measured(row)
+                for load in loads
+                for row in rows
+                if (row["policy"], row["switch_interval_s"], row["load"]) == (*rule, load)
+            ]
+            lines.append([f"`{name}`", _rule(*rule), *cells])
+    options = "".join(f" --load {load}" for load in loads)
+    options += "".join(f" --policy {row['policy']}" for row in _first(rows, "policy"))
+    spans = [intervals.label(row["switch_interval_s"]) for row in _first(rows, "switch_interval_s")]
+    heads = [f"{load} thread{'s' * (load > 1)}" if load else "alone" for load in loads]
+    return _table(["server", "", *heads], lines, words=2) + _command(
+        f"giltrace bench {' '.join(documents)} --requests {_requests(document)} --repeat 1"
+        f"{options} --switch-interval {','.join(spans)}",
+        document,
+    )
+
+
+def _rule(policy: str, span_s: float) -> str:
+    if policy != "cpython":
+        return f"`{policy}`"
+    return "`cpython`" if span_s == USUAL_INTERVAL_S else f"every {intervals.show(span_s)}"
+
+
+def _measured(row: Row) -> str:
+    """Time of a request, 99th percentile of the round trips, and what the threads keep."""
+    share = f" / {_share(row)}" if row["load"] else ""
+    p99 = "" if row["p99_ms"] is None else f" / {row['p99_ms']:.1f}"
+    return f"{_ms(row)}{p99}{share}"
+
+
+def _first(rows: Sequence[Row], name: str) -> list[Row]:
+    """The first row of each value."""
+    found: dict[Any, Row] = {}
+    for row in rows:
+        found.setdefault(row[name], row)
+    return list(found.values())
+
+
+def keystroke(samples: Samples) -> str:
+    """From a key to its echo, before and after."""
+    document = samples.document("keystroke")
+    lines = [
+        [
+            ("beside a thread that computes" if row["load"] else "alone"),
+            f"`{row['policy']}`",
+            *(f"{row[name]:.2f}" for name in ("p50_ms", "p99_ms", "max_ms")),
+            _share(row),
+        ]
+        for row in document["rows"]
+    ]
+    heads = ["ms from a key to its echo", "policy", "median", "p99", "longest", "the thread keeps"]
+    options = "".join(f" --policy {row['policy']}" for row in _first(document["rows"], "policy"))
+    return _table(heads, lines, words=2) + _command(
+        f"giltrace bench keystroke --sleep-ms {document['rows'][0]['sleep_ms']:g} "
+        f"--requests {_requests(document)} --repeat 1{options} --record DIR",
+        document,
+    )
+
+
 def pypy(samples: Samples) -> str:
     """PyPy beside a recursive thread."""
     document = samples.document("pypy-fib")
@@ -225,18 +299,23 @@ def files(samples: Samples) -> str:
 
 
 def _capture(stem: str) -> str:
-    server, _, load = stem.rpartition("-alone")
-    if server:
-        return f"the server `{server}`, alone"
-    server, _, load = stem.rpartition("-1-")
-    load, _, policy = load.partition("-")
+    server, alone, words = stem.rpartition("-alone")
+    if not alone:
+        server, _, words = stem.rpartition("-1-")
+    load, _, policy = words.partition("-")
     under = f", under the policy `{policy}`" if policy else ""
-    return f"the server `{server}` beside one thread that does `{load}`{under}"
+    beside = ", alone" if alone else f" beside one thread that does `{load}`"
+    return f"the server `{server}`{beside}{under}"
 
 
 _DOCUMENTS = {
     "captures": "what the clients of these captures measured",
     "priorities": "one server under other policies than CPython's",
+    "keystroke": "a terminal program before and after",
+    **{
+        f"policies-{name}": f"the server `{name}` under every policy and switch interval"
+        for name in PYTHON_SERVERS
+    },
     "talk": "the talk's five servers with the talk's numbers, on several interpreters",
     "sweep": "one server with switch intervals from long to short",
     "loads": "more threads, and the controls: processes, and threads that hold no GIL",
@@ -255,6 +334,8 @@ BLOCKS: dict[str, Callable[[Samples], str]] = {
     "stalls": stalls,
     "sweep": sweep,
     "loads": loads,
+    "policies": policies,
+    "keystroke": keystroke,
     "pypy": pypy,
     "ccbench": ccbench,
     "files": files,

@@ -22,7 +22,10 @@ ROOT = Path(__file__).resolve().parent.parent
 SAMPLES = ROOT / "sample_runs"
 VERSIONS = ("3.11", "3.12", "3.13")
 SERVERS = ("c-zmq", "python-zmq", "multiprocessing", "blocking", "nonblocking")
+PYTHON_SERVERS = SERVERS[1:]
+LOADS = ("--load", "0", "--load", "1", "--load", "2", "--load", "4")
 SWEEP = "10ms,5ms,1ms,100us,10us"
+INTERVALS = "5ms,1ms,100us,10us"
 QUICK_REQUESTS = 20
 LIMIT_BYTES = 5_000_000
 
@@ -64,16 +67,22 @@ def commands(pythons: Sequence[str], *, quick: bool) -> Iterator[tuple[str, list
     # ... and one of them under other policies, to set beside that.
     policies = ("--load", "1", "--policy", "manual", "--policy", "auto")
     yield "priorities", ["blocking", *requests(200), "--sleep-ms", "0", *policies, "--record", "."]
+    # The terminal program: a key each 20 ms, before and after.
+    keys = ("--sleep-ms", "20", "--policy", "cpython", "--policy", "auto", "--record", ".")
+    yield "keystroke", ["keystroke", *requests(100), *keys]
+    # What can be done about it, on every server in Python: other policies, other intervals.
+    rules = ("--policy", "cpython", *policies[2:], "--switch-interval", INTERVALS)
+    for server in PYTHON_SERVERS:
+        yield f"policies-{server}", [server, *requests(200), *LOADS, *rules]
     yield "talk", ["--full", *requests(10_000), *chosen, "--plot", "talk.svg"]
     yield (
         "sweep",
         ["blocking", *requests(2000), "--switch-interval", SWEEP, "--plot", "sweep.svg"],
     )
-    loads = ("--load", "0", "--load", "1", "--load", "2", "--load", "4")
     kinds = ("--load-kind", "spin", "--load-kind", "process", "--load-kind", "native")
     yield (
         "loads",
-        ["blocking", "nonblocking", *requests(500), *loads, *kinds, "--plot", "loads.svg"],
+        ["blocking", "nonblocking", *requests(500), *LOADS, *kinds, "--plot", "loads.svg"],
     )
     for python in pythons:
         if os.path.basename(python).startswith("pypy"):

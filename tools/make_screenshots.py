@@ -8,21 +8,24 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-SAMPLE = ROOT / "sample_runs" / "blocking-1-spin.giltrace"
+SAMPLE = "blocking-1-spin"
 PICTURES = {
-    "tui-overview": ("120x34", "", ()),
-    "tui-wait": ("120x34", "down,x", ()),
-    "tui-narrow": ("80x24", "down,x", ("--mono",)),
-    "tui-light": ("120x30", "down,s,m,.,.,m,3", ("--theme", "light")),
+    "tui-overview": (SAMPLE, "120x34", "", ()),
+    "tui-wait": (SAMPLE, "120x34", "down,x", ()),
+    "tui-narrow": (SAMPLE, "80x24", "down,x", ("--mono",)),
+    "tui-light": (SAMPLE, "120x30", "down,s,m,.,.,m,3", ("--theme", "light")),
+    "keystroke-before": ("keystroke-1-spin-cpython", "110x22", "", ("--theme", "light")),
+    "keystroke-after": ("keystroke-1-spin-auto", "110x22", "", ("--theme", "light")),
 }
-"""For each picture its size, the keys pressed before it, and further options."""
+"""For each picture the sample, its size, the keys pressed before it, and further options."""
 
 
 def main() -> int:
     """Make all of them."""
-    for name, (size, keys, options) in PICTURES.items():
+    for name, (sample, size, keys, options) in PICTURES.items():
         out = ROOT / "docs" / "images" / f"{name}.svg"
-        command = [sys.executable, "-m", "giltrace", "tui", str(SAMPLE), "--screenshot", str(out)]
+        capture = ROOT / "sample_runs" / f"{sample}.giltrace"
+        command = [sys.executable, "-m", "giltrace", "tui", str(capture), "--screenshot", str(out)]
         subprocess.run([*command, "--size", size, "--keys", keys, "--force", *options], check=True)
         print(out.relative_to(ROOT))
     return 0

@@ -17,6 +17,7 @@ _SERVERS = {
     "nonblocking": "giltrace.scenarios.nonblocking:NonblockingServer",
     "asyncio": "giltrace.scenarios.asyncio_:AsyncioServer",
     "threadpool": "giltrace.scenarios.threadpool:ThreadPoolServer",
+    "keystroke": "giltrace.scenarios.keystroke:KeystrokeServer",
 }
 
 

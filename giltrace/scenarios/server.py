@@ -17,7 +17,8 @@ class Server(ABC):
 
     Attributes:
         name: Its name in the registry.
-        transport: How its client talks to it: ``tcp``, ``zmq`` or ``multiprocessing``.
+        transport: How its client talks to it: ``tcp``, ``zmq``, ``multiprocessing`` or
+            ``terminal``.
         holds_gil: Whether its ``spin`` and ``fib`` loads need the GIL.
     """
 

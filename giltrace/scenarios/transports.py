@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from multiprocessing import AuthenticationError
 from typing import Any, Callable, Protocol
 
+from giltrace.scenarios.keystroke import DRAWN, END
 from giltrace.scenarios.server import tune
 from giltrace.scenarios.wire import AUTH_KEY, MAX_MESSAGE, WireError, read_message, write_message
 from giltrace.scenarios.zmq_transport import LINGER_MS, import_zmq
@@ -69,10 +71,42 @@ class _Zmq:
         self._context.term()
 
 
+class _Terminal:
+    """Types one key for each message, and takes the line that shows it for the echo."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._fd = os.open(endpoint, os.O_RDWR | os.O_NOCTTY)
+        self._payload = b""
+
+    def send(self, payload: bytes) -> None:
+        self._payload = payload
+        os.write(self._fd, self._key if payload else END)
+
+    def receive(self) -> bytes:
+        drawn = b""
+        while not drawn.endswith(DRAWN):
+            more = os.read(self._fd, 4096)
+            if not more:
+                raise WireError("the terminal was closed")
+            drawn += more
+        if not drawn.endswith(self._key.upper() + DRAWN):
+            return drawn
+        return self._payload
+
+    def close(self) -> None:
+        os.close(self._fd)
+
+    @property
+    def _key(self) -> bytes:
+        """A letter for a message: another one for the next."""
+        return b"%c" % (ord("a") + sum(self._payload[:8]) % 26)
+
+
 TRANSPORTS: dict[str, Callable[[str], Channel]] = {
     "tcp": _Tcp,
     "zmq": _Zmq,
     "multiprocessing": _Multiprocessing,
+    "terminal": _Terminal,
 }
 """Connects to an endpoint, by name of the transport."""
 

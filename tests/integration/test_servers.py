@@ -21,6 +21,7 @@ CALLS = {
     "nonblocking": {"select.epoll.poll", "socket.recv", "socket.send"},
     "asyncio": {"select.epoll.poll", "socket.recv", "socket.send"},
     "threadpool": {"socket.recv", "socket.sendall"},
+    "keystroke": {"os.read", "os.write"},
 }
 
 

@@ -64,6 +64,11 @@ def samples(tmp_path: Path) -> Path:
     write(tmp_path / "sweep.json", legs(("blocking",), switch_intervals=(0.01, 0.0001)))
     kinds = ("spin", "process", "native")
     write(tmp_path / "loads.json", legs(("blocking",), loads=(0, 1, 2), load_kinds=kinds))
+    rules = ("cpython", "auto")
+    write(tmp_path / "keystroke.json", legs(("keystroke",), policies=rules))
+    for name in fill_figures.PYTHON_SERVERS:
+        under = legs((name,), loads=(0, 1, 2), policies=rules, switch_intervals=(0.005, 0.0001))
+        write(tmp_path / f"policies-{name}.json", under)
     write(tmp_path / "pypy-fib.json", legs(("blocking",), load_kinds=("fib",), on=PYTHONS[2:]))
     measures = [
         Finished(measure, {"per_s": 12345.6, "mean_ms": 0.125, "switch_interval_ns": 5_000_000})
@@ -112,6 +117,11 @@ def test_every_block_can_be_filled(samples: Path) -> None:
         "| beside one thread | 11.00 | 11.00 |",
         "| 2 `spin` | 21.00 (21.0x) |",
         "| 2 `native` | 1.00 (1.0x) |",
+        "| server |  | alone | 1 thread | 2 threads |",
+        "| `blocking` | `cpython` | 1.00 / 1.0 | 11.00 / 11.0 / 75% | 21.00 / 21.0 / 75% |",
+        "| `blocking` | every 100 µs | 1.00 / 1.0 | 11.00 / 11.0 / 75% | 21.00 / 21.0 / 75% |",
+        "| `blocking` | `auto` | 1.00 / 1.0 | 11.00 / 11.0 / 75% | 21.00 / 21.0 / 75% |",
+        "| beside a thread that computes | `auto` | 11.00 | 11.00 | 11.00 | 75% |",
         "| beside `fib` | 300 | >11.00 | yes |",
         "| latency | none | 0.125 ms | 1.00x |",
         "| throughput | 1 `bz2` | 12,346 steps/s | 1.00x |",
@@ -154,6 +164,7 @@ def test_commands_that_make_the_samples_are_valid(quick: bool) -> None:
     assert command is not None
     made = dict(make_samples.commands(["python3.11", "/x/pypy3"], quick=quick))
     wanted = {"captures", "talk", "sweep", "loads", "priorities", "pypy-fib", "ccbench"}
+    wanted |= {"keystroke", *(f"policies-{name}" for name in fill_figures.PYTHON_SERVERS)}
     assert wanted == set(made)
     for words in made.values():
         command.make_parser(click.Context(command)).parse_args(list(words))

@@ -95,7 +95,9 @@ def test_each_kind_of_load_beside_the_c_server(kind: str) -> None:
 
 
 @pytest.mark.parametrize("policy", ["manual", "auto"])
-@pytest.mark.parametrize("name", ["python-zmq", "multiprocessing", "blocking", "nonblocking"])
+@pytest.mark.parametrize(
+    "name", ["python-zmq", "multiprocessing", "blocking", "nonblocking", "keystroke"]
+)
 def test_no_convoy_under_a_policy(name: str, policy: str) -> None:
     """Beside CPU threads, and with an interval of ten seconds, a server answers at once.
 
@@ -245,7 +247,8 @@ def test_other_interpreters(python: str) -> None:
         pytest.skip(f"{python} is not installed")
     code = (
         "import json; from giltrace.scenarios import run\n"
-        "for name in 'blocking', 'nonblocking', 'asyncio', 'threadpool', 'multiprocessing':\n"
+        "for name in ('blocking', 'nonblocking', 'asyncio', 'threadpool', 'multiprocessing',\n"
+        "             'keystroke'):\n"
         "    result = run(name, load=1, requests=5, sleep_ms=0, time_limit=60)\n"
         "    print(json.dumps(result.to_dict()))\n"
     )
@@ -258,4 +261,4 @@ def test_other_interpreters(python: str) -> None:
         check=False,
     )
     assert (0, "") == (done.returncode, done.stderr)
-    assert [5] * 5 == [json.loads(line)["requests"] for line in done.stdout.splitlines()]
+    assert [5] * 6 == [json.loads(line)["requests"] for line in done.stdout.splitlines()]

@@ -24,6 +24,7 @@ def test_names() -> None:
         "nonblocking",
         "asyncio",
         "threadpool",
+        "keystroke",
     ) == names()
 
 
