@@ -75,7 +75,7 @@ samples: $(STAMP) ## make sample_runs/ anew: most of an hour on a quiet machine
 
 # Each tests/cunit/test_NAME.c is a program that tests giltrace/_core/NAME.c, without Python.
 C_TESTS := $(patsubst tests/cunit/test_%.c,%,$(wildcard tests/cunit/test_*.c))
-C_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fno-omit-frame-pointer -pthread -Igiltrace/_core
+C_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fno-omit-frame-pointer -pthread -iquote giltrace/_core
 
 sanitize: $(foreach s,address thread,$(C_TESTS:%=$(BUILD)/cunit/%-$(s))) ## run the C unit tests under sanitizers
 	@for test in $^; do echo "$$test"; "$$test" || exit 1; done

@@ -212,6 +212,59 @@ static void producers_and_consumer_agree(void)
     free(shared.header);
 }
 
+static void wishes_are_heard_in_order_and_bounded(void)
+{
+    gt_arena_t arena = make(4, 16, 1024);
+    gt_wish_t wish = {1, -1, 7}, heard;
+    CHECK(!gt_wish_next(&arena, &heard));
+    for (int round = 0; round < 3; round++) {
+        for (uint32_t i = 0; i < GT_WISHES; i++) {
+            wish.tid = i + 1;
+            CHECK(gt_wish(&arena, &wish));
+        }
+        CHECK(!gt_wish(&arena, &wish));
+        for (uint32_t i = 0; i < GT_WISHES; i++)
+            CHECK(gt_wish_next(&arena, &heard) && heard.tid == i + 1 && heard.level == -1);
+        CHECK(!gt_wish_next(&arena, &heard));
+    }
+    /* Whoever scribbles over the counters is not followed for ever. */
+    atomic_store(&arena.header->wishes, 1u << 30);
+    CHECK(!gt_wish_next(&arena, &heard));
+    CHECK(gt_wish(&arena, &wish) && gt_wish_next(&arena, &heard) && heard.born == 7);
+    free(arena.header);
+}
+
+static void *make_wishes(void *argument)
+{
+    gt_arena_t *arena = argument;
+    gt_wish_t wish = {0};
+    while (wish.tid < 20000) {
+        wish.tid++;
+        wish.level = (int32_t)wish.tid * 3;
+        while (!gt_wish(arena, &wish))
+            sched_yield();
+    }
+    return NULL;
+}
+
+static void a_wish_is_whole_when_it_is_heard(void)
+{
+    gt_arena_t arena = make(4, 16, 1024);
+    pthread_t recorder;
+    gt_wish_t heard = {0};
+    CHECK(pthread_create(&recorder, NULL, make_wishes, &arena) == 0);
+    for (uint32_t last = 0; last < 20000;) {
+        if (!gt_wish_next(&arena, &heard)) {
+            sched_yield();
+            continue;
+        }
+        CHECK(heard.tid == last + 1 && heard.level == (int32_t)heard.tid * 3);
+        last = heard.tid;
+    }
+    pthread_join(recorder, NULL);
+    free(arena.header);
+}
+
 int main(void)
 {
     a_view_accepts_only_a_whole_arena();
@@ -222,6 +275,8 @@ int main(void)
     the_code_region_is_bounded();
     a_scribbled_chunk_does_not_lead_astray();
     producers_and_consumer_agree();
+    wishes_are_heard_in_order_and_bounded();
+    a_wish_is_whole_when_it_is_heard();
     puts("arena: ok");
     return 0;
 }
