@@ -10,7 +10,7 @@ from giltrace._version import __version__
 from giltrace.capture import CaptureWriter
 from giltrace.errors import GiltraceError
 from giltrace.record.collector import Collector, describe_refusals
-from giltrace.record.entering import Deed, bring, nudge
+from giltrace.record.entering import Deed, bring, nudge, patience_s
 from giltrace.record.output import CaptureFile
 from giltrace.record.run import (
     Options,
@@ -105,7 +105,7 @@ def _enter(
         collector.poll()
         return bool(collector.drains or collector.refusals) or not _runs(process.pid)
 
-    if not _within(_SOON_S, answered, interrupted) and not interrupted():
+    if not _within(patience_s(process), answered, interrupted) and not interrupted():
         nudge(process, session, "enter")
         status.say(f"waiting for process {process.pid} to run Python code; Ctrl-C gives up")
         while not answered() and not interrupted.wait(_LOOK_S):
@@ -142,6 +142,7 @@ class _Visit(Recording):
         self._session = session
         self._left = False
         self._hooked: list[int] = []
+        self._patience_s = 0.0
         self._refusals: dict[int, str] = {}
 
     def until(
@@ -179,14 +180,16 @@ class _Visit(Recording):
             ]
             return not self._hooked
 
-        if not _within(_SOON_S, left):
+        if not _within(self._patience_s, left):
             for pid in self._hooked:
                 self._bring(nudge, pid)
             _within(_LEAVE_S, left)
 
     def _bring(self, how: Callable[[Running, Session, Deed], None], pid: int) -> bool:
         try:
-            how(examine(pid, recorded=True), self._session, "leave")
+            process = examine(pid, recorded=True)
+            how(process, self._session, "leave")
+            self._patience_s = max(self._patience_s, patience_s(process))
         except GiltraceError as error:
             if _runs(pid):
                 self._refusals[pid] = error.message

@@ -30,6 +30,8 @@ _GLANCES: Final = 500
 # After so many glances a main thread that computes is interrupted where it stands.
 _PATIENCE: Final = 20
 _REMOTE_S: Final = 30
+_SOON_S: Final = 1.0
+_BLOCKED_S: Final = 0.1
 # x86-64 system calls in which a thread waits for something outside of the process.
 _WAITING: Final = frozenset(
     # read, poll, select, accept, recvfrom, recvmsg, pause, nanosleep, wait4, clock_nanosleep,
@@ -52,6 +54,16 @@ def bring(process: Running, session: Session, deed: Deed) -> None:
         _by_remote_exec(process, session, script)
     else:
         _by_injection(process, script)
+
+
+def patience_s(process: Running) -> float:
+    """How long to give a process after `bring`, before it is to be `nudge`d.
+
+    What can run Python at once is there in a moment. Where the main thread is seen to be blocked,
+    `sys.remote_exec` may not be heard before something happens to it.
+    """
+    is_remote = process.version[:2] >= _REMOTE_EXEC
+    return _BLOCKED_S if is_remote and process.pid in _look(process.pid)[0] else _SOON_S
 
 
 def nudge(process: Running, session: Session, deed: Deed) -> None:

@@ -38,11 +38,12 @@ def leave(session: str) -> None:
 
 def _alone(session: str, deed: Callable[[], None]) -> None:
     """Do one thing at a time: who asks for something may do so in two ways, to be heard."""
-    bootstrap = sys.modules.get("giltrace.runtime.bootstrap")
-    if bootstrap is not None and hasattr(bootstrap, "name_visitor"):
-        bootstrap.name_visitor()
     path = os.path.join(session, f"{os.getpid()}.busy")
     while True:
+        # Each time: while this one waits, the other may have begun to record.
+        bootstrap = sys.modules.get("giltrace.runtime.bootstrap")
+        if bootstrap is not None and hasattr(bootstrap, "name_visitor"):
+            bootstrap.name_visitor()
         try:
             os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
             break
