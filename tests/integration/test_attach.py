@@ -111,14 +111,16 @@ while not os.path.exists({str(flag)!r}):
     ) as recorder:
         os.close(told)
         assert recorder.stdout is not None and recorder.stdin is not None
-        target = recorder.stdout.readline().decode()
-        for task in Path(f"/proc/{recorder.pid}/task").iterdir():
-            assert held <= _blocked((task / "status").read_text())
-        assert not held & _blocked(target)
-        recorder.send_signal(signal.SIGUSR1)
-        recorder.stdin.close()
-        assert recorder.wait(60) == 0
-        flag.touch()
+        try:
+            target = recorder.stdout.readline().decode()
+            for task in Path(f"/proc/{recorder.pid}/task").iterdir():
+                assert held <= _blocked((task / "status").read_text())
+            assert not held & _blocked(target)
+            recorder.send_signal(signal.SIGUSR1)
+            recorder.stdin.close()
+            assert recorder.wait(60) == 0
+        finally:
+            flag.touch()
     os.close(read_end)
 
 
