@@ -216,7 +216,7 @@ class Switches:
             )
             if before is not me:
                 self._want(before)
-            self._resume(other)
+            self._resume(other, now)
         self._switch(me)
 
     def _switch(self, me: Thread) -> None:
@@ -236,9 +236,7 @@ class Switches:
             self._log.hand_over(other.index, place, now, me.index, now)
             self._want(other)
         me.since, me.call = now, None
-        self._resume(me)
-        if now - me.told_ns >= _LOOK_NS:
-            self._tell(me, now)
+        self._resume(me, now)
 
     def _come_back(self, me: Thread, frame: FrameType) -> None:
         """A call took long, with nobody else in sight: it has let go if it is one that blocks."""
@@ -273,12 +271,14 @@ class Switches:
                 one, place, released, call = between, self._places.of(between, frames), now, 0
         self._log.hand_over(one.index, place, released, me.index, acquired, call=call)
 
-    def _resume(self, thread: Thread) -> None:
+    def _resume(self, thread: Thread, now: int) -> None:
         """It has the GIL."""
         if thread.wants:
             thread.wants = False
             self._wanting.remove(thread)
         self.current = thread
+        if now - thread.told_ns >= _LOOK_NS:
+            self._tell(thread, now)
 
     def _want(self, thread: Thread) -> None:
         """It was made to let go."""
@@ -308,10 +308,11 @@ class Switches:
         return me
 
     def _tell(self, me: Thread, now: int) -> None:
-        """Tell the name of this thread, unless it was told."""
+        """Tell the name of a thread, unless it was told."""
         me.told_ns = now
         name = me.name()
-        if name != me.told:
+        # One that is about to end is no more known to `threading`.
+        if name != me.told and (name or me.told is None):
             me.told = name
             self._log.thread(me.index, me.tid, now, name)
 
@@ -321,6 +322,7 @@ class Switches:
             return
         now = time.monotonic_ns()
         self._due = now + _LOOK_NS
+        self._tell(me, now)
         if len(me.functions) > _DEEPEST:
             me.functions.clear()
         if self._ring.is_off() or not options.is_alive(self._recorder):
