@@ -32,7 +32,7 @@ def attach(
 ) -> int:
     """Record the running Python process PID, then leave it as it was.
 
-    \\b
+    \b
         giltrace attach 4711
         giltrace attach --duration 10 -o slow.giltrace 4711
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from giltrace.cli.amounts import Amount
 from giltrace.cli.diagnostics import ExitCode
 
 _SERVERS_ONLY: Final = (
@@ -59,7 +60,7 @@ def _number(_context: click.Context, _param: click.Parameter, value: float | Non
     "--sleep-ms",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(0, 3_600_000),
+    type=Amount(0, 3_600_000),
     callback=_number,
     metavar="MS",
     help="Sleep of the client before each message.",
@@ -113,7 +114,7 @@ def _number(_context: click.Context, _param: click.Parameter, value: float | Non
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0.001, 1_000_000),
+    type=Amount(0.001, 1_000_000),
     callback=_number,
     metavar="S",
     help="End a run after S seconds.  [default: several times what the slowest should take]",

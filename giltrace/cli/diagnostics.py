@@ -41,10 +41,6 @@ class ExitCode(IntEnum):
     """``giltrace doctor``: recording cannot work with this interpreter on this machine."""
     INTERNAL = 70
     """A fault of giltrace itself; stderr has the traceback."""
-    NOT_EXECUTABLE = 126
-    """``giltrace record``: the program was found but cannot be run."""
-    NOT_FOUND = 127
-    """``giltrace record``: there is no such program."""
     INTERRUPTED = 130
     """Ctrl-C (128 + SIGINT)."""
     BROKEN_PIPE = 141

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from giltrace.cli import diagnostics
+from giltrace.cli.amounts import Amount
 from giltrace.cli.diagnostics import ExitCode
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ _OPTIONS: Final = (
     click.option(
         "--ring",
         "ring_s",
-        type=click.FloatRange(min=1),
+        type=Amount(min=1),
         metavar="S",
         help="Keep only the last S seconds, in memory; write them at the end, or when triggered.",
     ),
@@ -36,7 +37,7 @@ _OPTIONS: Final = (
         "cool_down_s",
         default=60.0,
         show_default=True,
-        type=click.FloatRange(min=0),
+        type=Amount(min=0),
         metavar="S",
         help="With --trigger: after a capture, let S seconds pass before the next.",
     ),

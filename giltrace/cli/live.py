@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from giltrace.cli import diagnostics
+from giltrace.cli.amounts import Amount
 from giltrace.cli.policies import RECORDED, policy_options
 from giltrace.cli.recording import settings
 from giltrace.errors import GiltraceError
@@ -34,7 +35,7 @@ _LEAST_SIZE: Final = (60, 20)
     "path",
     type=click.Path(path_type=Path, dir_okay=False),
     metavar="FILE",
-    help="Keep everything in this capture. Otherwise only what is saved with s is kept.",
+    help="Keep everything in this capture. Otherwise only what is saved with Ctrl+S is kept.",
 )
 @click.option(
     "--log",
@@ -47,7 +48,7 @@ _LEAST_SIZE: Final = (60, 20)
     "--seconds",
     default=60.0,
     show_default=True,
-    type=click.FloatRange(min=1, max=3600),
+    type=Amount(min=1, max=3600),
     metavar="S",
     help="How far back one can look.",
 )

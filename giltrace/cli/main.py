@@ -137,7 +137,7 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
         "Start with: giltrace record script.py\n\n"
         "Exit codes: 0 done, 1 could not be done, 2 wrong usage, 3 recording cannot work here "
         "(doctor), 70 a fault of giltrace, 130 Ctrl-C, 141 nobody reads stdout any more. "
-        "record and run pass on the code of the program, or 126 or 127 if they could not run it."
+        "record and run pass on the code of the program."
     ),
 )
 @click.option(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from giltrace.cli import diagnostics, output
+from giltrace.cli.amounts import Amount
 from giltrace.cli.diagnostics import ExitCode
 from giltrace.record.settings import CALLS, Backend, Calls, Settings
 
@@ -32,7 +33,7 @@ _OPTIONS: Final = (
     click.option(
         "--duration",
         "duration_s",
-        type=click.FloatRange(min=0, min_open=True),
+        type=Amount(min=0, min_open=True),
         metavar="S",
         help="Record for S seconds, then let the program go on without being recorded.",
     ),
@@ -57,7 +58,7 @@ _OPTIONS: Final = (
         "least_span_us",
         default=100.0,
         show_default=True,
-        type=click.FloatRange(min=0),
+        type=Amount(min=0),
         metavar="US",
         help="With --calls all: leave out function calls shorter than US microseconds.",
     ),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from giltrace.cli import diagnostics, output
+from giltrace.cli.amounts import Amount
 from giltrace.cli.files import STDOUT, open_output, refuse_same_file
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _ROWS: Final = 10
 )
 @click.option(
     "--think-ms",
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
     metavar="MS",
     help="How long clients take from a reply to their next request, for predictions. "
     "[default: as far as the recording shows it]",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from giltrace.cli import diagnostics, output
+from giltrace.cli.amounts import Amount
 from giltrace.cli.diagnostics import ExitCode
 from giltrace.errors import GiltraceError
 
@@ -37,27 +38,39 @@ def _complete(_context: click.Context, _param: click.Parameter, incomplete: str)
     show_default="0 and 1",
     help="CPU threads beside the server. Give it several times for several runs.",
 )
-@click.option("--load-kind", default="spin", show_default=True, help="What these threads do.")
+@click.option(
+    "--load-kind",
+    metavar="KIND",
+    default="spin",
+    show_default=True,
+    help="What they do: spin or fib; or as a control process (has a GIL of its own) or native "
+    "(holds none).",
+)
 @click.option(
     "--requests",
     default=500,
     show_default=True,
     type=click.IntRange(min=1),
+    metavar="N",
     help="Messages the client sends, each one answered before the next.",
 )
 @click.option(
-    "--size", default=8192, show_default=True, type=click.IntRange(min=1), help="Bytes a message."
+    "--size",
+    default=8192,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Bytes a message.",
 )
 @click.option(
     "--sleep-ms",
     default=1.0,
     show_default=True,
-    type=click.FloatRange(min=0),
+    type=Amount(min=0),
+    metavar="MS",
     help="Sleep of the client before each message.",
 )
-@click.option(
-    "--time-limit", type=click.FloatRange(min=0.001), metavar="S", help="End each run after S."
-)
+@click.option("--time-limit", type=Amount(min=0.001), metavar="S", help="End each run after S.")
 @click.option("--json", "as_json", is_flag=True, help="A JSON array with one object a run.")
 def scenario(
     names: Sequence[str], loads: Sequence[int], as_json: bool, **settings: Any

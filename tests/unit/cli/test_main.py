@@ -79,6 +79,35 @@ def test_usage_errors_are_two_lines(arguments: list[str], stderr: str) -> None:
     assert (result.exit_code, result.stdout, result.stderr) == (2, "", stderr)
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "1e300"])
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("record", "--duration"),
+        ("record", "--ring"),
+        ("record", "--cool-down"),
+        ("record", "--least-span"),
+        ("attach", "--duration"),
+        ("live", "--seconds"),
+        ("report", "--think-ms"),
+        ("bench", "--sleep-ms"),
+        ("scenario", "--time-limit"),
+    ],
+)
+def test_amounts_are_numbers_that_can_be_counted(name: str, option: str, value: str) -> None:
+    """``nan`` and ``inf`` are wrong usage, not a fault."""
+    result = CliRunner().invoke(cli, [name, option, value, "1"])
+    assert result.exit_code == 2
+    assert f"invalid value for '{option}'" in result.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_shows_examples_line_by_line(name: str) -> None:
+    """What tells click to leave a paragraph as it is does not show."""
+    result = CliRunner().invoke(cli, [name, "--help"])
+    assert "\\b" not in result.output and "\b" not in result.output
+
+
 def test_no_arguments_show_the_help() -> None:
     """Just `giltrace` is a request for help."""
     result = CliRunner().invoke(cli, [])
