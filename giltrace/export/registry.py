@@ -50,7 +50,7 @@ def create(name: str, **options: Any) -> Exporter:
     """
     if name not in _EXPORTERS:
         raise GiltraceError(
-            f"There is no export format {name!r}.", f"Choose one of: {', '.join(names())}."
+            f"there is no export format {name!r}", f"Choose one of: {', '.join(names())}."
         )
     module, _, attribute = _EXPORTERS[name].partition(":")
     try:

@@ -37,7 +37,9 @@ def resolve(words: Sequence[str], env: Mapping[str, str] | None = None) -> Targe
     """
     if not words:
         raise GiltraceError(
-            "nothing to record", "Name a script, -m MODULE, -c CODE or a command.", exit_code=2
+            "there is nothing to start",
+            "Name a script, -m MODULE, -c CODE or a command.",
+            exit_code=2,
         )
     first = words[0]
     if first in ("-m", "-c"):
@@ -78,7 +80,8 @@ def _not_found(word: str) -> GiltraceError:
         if os.path.isdir(word):
             return GiltraceError(f"{word} is a folder without a __main__.py")
         return GiltraceError(
-            f"{word} is not executable", f"If it is a Python script: giltrace record python {word}"
+            f"{word} is not executable",
+            f"If it is a Python script, put python before it: python {word}",
         )
     return GiltraceError(
         f"there is no command {word}", "Give a path, or check the spelling and your PATH."

@@ -41,7 +41,7 @@ def get(name: str) -> Recipe:
         GiltraceError: there is none.
     """
     if name not in NAMES:
-        raise GiltraceError(f"There is no recipe {name!r}.", f"Choose one of: {', '.join(NAMES)}.")
+        raise GiltraceError(f"there is no recipe {name!r}", f"Choose one of: {', '.join(NAMES)}.")
     sql = files("giltrace.viewer").joinpath(f"sql/{name}.sql").read_text("utf-8")
     head, _, _ = sql.partition("\n")
     return Recipe(name, head.removeprefix("--").strip(), sql)

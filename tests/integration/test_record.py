@@ -405,7 +405,7 @@ def test_no_trace_is_left_behind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("target", "options", "code", "said"),
     [
-        ((), (), 2, "nothing to record"),
+        ((), (), 2, "there is nothing to start"),
         (("-m",), (), 2, "-m needs a module"),
         (("--frobnicate",), (), 2, "No such option"),
         (("missing.py",), (), 1, "there is no script missing.py"),

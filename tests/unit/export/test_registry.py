@@ -26,7 +26,7 @@ def test_unknown_format_says_which_there_are() -> None:
     """A wrong name is the user's mistake: the hint lists the right ones."""
     with pytest.raises(GiltraceError) as caught:
         create("svg")
-    assert caught.value.message == "There is no export format 'svg'."
+    assert caught.value.message == "there is no export format 'svg'"
     assert caught.value.hint == "Choose one of: perfetto, chrome, firefox, csv, parquet."
 
 
