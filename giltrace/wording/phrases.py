@@ -61,7 +61,7 @@ class Phrases:
             return self.thread(hogs[0].thread)
         victims = {victim.thread for victim in self.finding.victims}
         if {hog.thread for hog in hogs} == victims:
-            return "each other"
+            return "the other threads" if self.alone else "each other"
         return self.threads([hog.thread for hog in hogs])
 
     @property

@@ -353,7 +353,7 @@ def _counted_elsewhere(say: Phrases) -> str:
 
 
 def _verb(say: Phrases, one: str, many: str) -> str:
-    return many if " and " in say.hogs else one
+    return many if " and " in say.hogs or say.hogs == "the other threads" else one
 
 
 _TELLERS: Final[dict[Kind, Callable[[Phrases], Story]]] = {
