@@ -1,4 +1,4 @@
-"""The echo experiment: one client, seven servers, with and without a CPU thread beside them.
+"""The echo experiment: one client, the servers, with and without a CPU thread beside them.
 
 Everything here runs inside the process that is measured, on any interpreter the user has. It
 therefore needs only the standard library (pyzmq for the two 0MQ servers, imported when one of

@@ -14,12 +14,7 @@ import sys
 from giltrace.scenarios import load as loads
 from giltrace.scenarios.errors import ScenarioError
 from giltrace.scenarios.server import Server
-
-END = b"\x04"
-"""The key that ends a run: Ctrl-D."""
-
-DRAWN = b"\0"
-"""What a terminal does not show: the client's sign that all of an answer is there."""
+from giltrace.scenarios.wire import DRAWN, END
 
 _INTERRUPT = b"\x03"
 _COLUMNS = 60

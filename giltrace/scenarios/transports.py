@@ -7,9 +7,16 @@ import socket
 from multiprocessing import AuthenticationError
 from typing import Any, Callable, Protocol
 
-from giltrace.scenarios.keystroke import DRAWN, END
 from giltrace.scenarios.server import tune
-from giltrace.scenarios.wire import AUTH_KEY, MAX_MESSAGE, WireError, read_message, write_message
+from giltrace.scenarios.wire import (
+    AUTH_KEY,
+    DRAWN,
+    END,
+    MAX_MESSAGE,
+    WireError,
+    read_message,
+    write_message,
+)
 from giltrace.scenarios.zmq_transport import LINGER_MS, import_zmq
 
 

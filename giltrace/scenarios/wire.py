@@ -23,6 +23,12 @@ HEADER = struct.Struct("!I")
 AUTH_KEY = b"giltrace"
 """Key of multiprocessing connections. No secret: it keeps stray peers out of the experiment."""
 
+END = b"\x04"
+"""The key that ends a run in a terminal: Ctrl-D."""
+
+DRAWN = b"\0"
+"""What a terminal does not show: the server's sign that all of an answer is there."""
+
 _CHUNK = 1024 * 1024
 
 
