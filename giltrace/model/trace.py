@@ -37,7 +37,7 @@ from giltrace.model.tables import (
 )
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Trace:
     """Everything there is to know about one recording. Nothing in it ever changes.
 
@@ -94,6 +94,15 @@ class Trace:
     notes: tuple[str, ...]
     end: End | None
     loss: Loss
+
+    def __repr__(self) -> str:
+        """A line for the prompt and the notebook; all that is in it would take pages."""
+        argv = self.processes[0].argv if self.processes else self.session.argv
+        return (
+            f"<Trace of {' '.join(argv)[:60]!r}: {(self.end_ns - self.start_ns) / 1e9:.3f} s, "
+            f"processes={len(self.processes)}, threads={len(self.threads)}, "
+            f"holds={len(self.holds)}, waits={len(self.waits)}>"
+        )
 
     @cached_property
     def handoffs(self) -> Handoffs:

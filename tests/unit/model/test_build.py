@@ -269,6 +269,14 @@ def test_load(tmp_path: Path) -> None:
         assert trace.end == End(8 * MS, 0, None)
 
 
+def test_a_trace_is_a_line_at_the_prompt() -> None:
+    """Not all of its tables, which would fill a notebook."""
+    trace = timeline(CONVOY)
+    shown = repr(trace)
+    assert len(shown) < 200
+    assert f"threads={len(trace.threads)}, holds={len(trace.holds)}" in shown
+
+
 def test_a_gil_that_is_only_described() -> None:
     """A GIL of which there is no event is there all the same."""
     made = recording("main: hold 0-4ms")
