@@ -84,7 +84,7 @@ def _fly(
     outcome.captures = list(recorder.captures)
     if outcome.processes == 0:
         file.discard()
-        outcome.failure = nothing_recorded(target, collector)
+        outcome.failure = nothing_recorded(target, collector, outcome.exit_code)
         outcome.notes.clear()
     elif not flight.triggers:
         try:

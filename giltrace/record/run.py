@@ -106,7 +106,7 @@ def run(target: Target, options: Options, status: StatusLine) -> Outcome:
         outcome.notes += describe_refusals(collector.refusals)
         if outcome.processes == 0 and outcome.failure is None:
             file.discard()
-            outcome.failure = nothing_recorded(target, collector)
+            outcome.failure = nothing_recorded(target, collector, outcome.exit_code)
             outcome.notes.clear()
         return outcome
 
@@ -282,7 +282,7 @@ def cannot_write(path: Path, error: OSError) -> GiltraceError:
     )
 
 
-def nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
+def nothing_recorded(target: Target, collector: Collector, exit_code: int = 0) -> GiltraceError:
     """Why there is no capture, as far as anybody knows."""
     if collector.refusals:
         first = collector.refusals[0]
@@ -297,6 +297,10 @@ def nothing_recorded(target: Target, collector: Collector) -> GiltraceError:
             f"See what is wrong: {first.executable or 'python'} -m giltrace doctor",
         )
     name = os.path.basename(target.argv[0])
+    if exit_code - 128 in (signal.SIGINT, signal.SIGTERM):
+        return GiltraceError(
+            f"nothing was recorded: {name} was stopped before a Python ran that giltrace could join"
+        )
     return GiltraceError(
         f"nothing was recorded: {name} ran, but no Python started that giltrace could join",
         "The target must be a Python program, and its Python must not be started with "

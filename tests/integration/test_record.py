@@ -412,6 +412,7 @@ def test_no_trace_is_left_behind(tmp_path: Path) -> None:
         (("no-such-command",), (), 1, "there is no command no-such-command"),
         (("true",), (), 1, "nothing was recorded: true ran, but no Python started"),
         (("sh", "-c", "exit 6"), (), 6, "nothing was recorded"),
+        (("sh", "-c", "kill -INT $$"), (), 130, "nothing was recorded: sh was stopped before"),
         (("-c", "pass"), ("--duration", "0"), 2, "Invalid value for '--duration'"),
     ],
 )
