@@ -30,10 +30,10 @@ _DETAIL_LIMIT: Final = 300
 def doctor(capture: Path | None, as_json: bool) -> ExitCode:
     """Say whether recording works with this interpreter on this machine, and what is missing.
 
-    With a CAPTURE, check instead that this file is whole and obeys the laws of the GIL: one holder
-    at a time, and no more held time than there was.
+    With a CAPTURE, say instead what is missing in this file, and check that what is there obeys the
+    laws of the GIL: one holder at a time, and no more held time than there was.
 
-    Exits with 3 if recording cannot work, with 1 if the capture is broken.
+    Exits with 3 if recording cannot work, with 1 if the capture cannot be read or breaks a law.
     """
     from giltrace.doctor import can_record, examine_capture, examine_machine
 
