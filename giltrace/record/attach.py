@@ -26,6 +26,7 @@ from giltrace.record.session import Session
 from giltrace.record.signals import Interrupted, interruptible
 from giltrace.record.status import StatusLine
 from giltrace.record.target import Target
+from giltrace.runtime.options import OWN_POLICY
 
 # What a process that can run Python at once is given to join or leave.
 _SOON_S = 1.0
@@ -214,6 +215,11 @@ def _refused(process: Running, collector: Collector) -> GiltraceError:
             f"giltrace {__version__} is not installed for the Python {process.python} of process "
             f"{process.pid}: {first.reason.partition(': ')[2]}",
             f"Install it there: {first.executable} -m pip install giltrace",
+        )
+    if first.reason == OWN_POLICY:
+        return GiltraceError(
+            f"process {process.pid} follows a policy of its own",
+            "Leave out --policy and --priority.",
         )
     return GiltraceError(
         f"process {process.pid} cannot be recorded: {first.reason.rstrip('.')}",

@@ -53,7 +53,7 @@ def attach(session: str) -> None:
             raise _core.TapError("it is being recorded already")
         leave()  # the recorder was killed
     if options.policy(session) is not None and _core.state()["policy"]:
-        raise _core.TapError("it follows a policy of its own: leave out --policy and --priority")
+        raise _core.TapError(options.OWN_POLICY)
     join(session)
     name_visitor()
 

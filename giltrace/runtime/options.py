@@ -14,6 +14,10 @@ NAMESPACES = ("pid", "time")
 """Kinds of namespaces that a recorder has to share with what it records."""
 
 
+OWN_POLICY = "it follows a policy of its own"
+"""Why a process that runs already is not recorded under another policy."""
+
+
 class Refused(Exception):
     """This process cannot be recorded in this way, and why."""
 

@@ -138,6 +138,7 @@ def test_a_process_with_a_policy_keeps_it(tmp_path: Path) -> None:
             pass
         done = attach(target.pid, "-q", "-o", str(output), "--policy", "manual")
         assert done.returncode == 1 and "a policy of its own" in done.stderr
+        assert "hint: Leave out --policy" in done.stderr
         assert not output.exists()
         done = attach(target.pid, "-q", "-o", str(output), "--duration", "0.1")
         assert (done.returncode, done.stderr) == (0, "")
