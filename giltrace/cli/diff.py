@@ -14,8 +14,8 @@ _ROWS: Final = 10
 
 
 @click.command(short_help="Compare two captures, before and after a change.")
-@click.argument("before", type=click.Path(path_type=Path))
-@click.argument("after", type=click.Path(path_type=Path))
+@click.argument("before", type=click.Path(path_type=Path, readable=False))
+@click.argument("after", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--top", default=_ROWS, show_default=True, type=click.IntRange(min=1), metavar="N",
     help="Rows of each table.",

@@ -25,7 +25,7 @@ _DETAIL_LIMIT: Final = 300
 
 
 @click.command(short_help="Say whether recording works here, and what is missing.")
-@click.argument("capture", required=False, type=click.Path(path_type=Path))
+@click.argument("capture", required=False, type=click.Path(path_type=Path, readable=False))
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of lines.")
 def doctor(capture: Path | None, as_json: bool) -> ExitCode:
     """Say whether recording works with this interpreter on this machine, and what is missing.

@@ -26,7 +26,7 @@ def _complete(_context: click.Context, _param: click.Parameter, incomplete: str)
 
 
 @click.command(short_help="Turn a capture into a file for another program.")
-@click.argument("capture", type=click.Path(path_type=Path))
+@click.argument("capture", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "-f",
     "--format",

@@ -40,7 +40,7 @@ def _print_list(context: click.Context, _param: click.Parameter, wanted: bool) -
 
 
 @click.command(short_help="Ask a capture or a trace a question in SQL.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.argument("sql", required=False)
 @click.option(
     "--sql", "recipe", metavar="RECIPE", shell_complete=_complete, help="Ask one of the recipes."

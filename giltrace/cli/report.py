@@ -19,7 +19,7 @@ _ROWS: Final = 10
 
 
 @click.command(short_help="Explain a capture in words, numbers and lines of code.")
-@click.argument("capture", type=click.Path(path_type=Path))
+@click.argument("capture", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--top",
     type=click.IntRange(min=1),

@@ -28,7 +28,7 @@ def _size(_context: click.Context, _parameter: click.Parameter, value: str) -> t
 
 
 @click.command(short_help="Look at a capture as a timeline in the terminal.")
-@click.argument("capture", type=click.Path(path_type=Path))
+@click.argument("capture", type=click.Path(path_type=Path, readable=False))
 @click.option(
     "--theme",
     default="auto",

@@ -15,7 +15,7 @@ from giltrace.cli.traces import trace_bytes
 
 
 @click.command(short_help="Show a capture or a trace in the Perfetto UI.")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path, readable=False))
 @click.option("--online", is_flag=True, help="Use ui.perfetto.dev instead of the bundled UI.")
 @click.option(
     "--port",
