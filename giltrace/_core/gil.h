@@ -39,7 +39,7 @@ typedef struct {
     uint32_t tid;
     bool waiting;
     int32_t level; /* the priority that was written last */
-    unsigned made;    /* how far a new GIL has been made, see made_next() in tap.c */
+    unsigned made;    /* how far a new GIL has been made, see gt_gil_made() */
     char *made_mutex; /* its gil->mutex */
 } gt_self_t;
 
