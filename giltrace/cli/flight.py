@@ -72,7 +72,16 @@ def flight_of(ring_s: float | None, trigger: str, cool_down_s: float, keep: int)
         return Flight(round(ring_s * 1e9), triggers, round(cool_down_s * 1e9), keep)
     if triggers:
         raise click.UsageError("--trigger needs --ring: how many seconds to keep.")
+    for parameter, option in (("cool_down_s", "--cool-down"), ("keep", "--keep")):
+        if _is_given(parameter):
+            raise click.UsageError(f"{option} needs --ring and --trigger.")
     return None
+
+
+def _is_given(parameter: str) -> bool:
+    context = click.get_current_context(silent=True)
+    source = context.get_parameter_source(parameter) if context else None
+    return source is click.core.ParameterSource.COMMANDLINE
 
 
 def conclude_flight(outcome: Outcome, *, quiet: bool) -> int:

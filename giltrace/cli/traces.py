@@ -9,6 +9,8 @@ from typing import Final
 from giltrace.cli import diagnostics
 from giltrace.errors import GiltraceError
 
+_TEXT_FORMATS: Final = (b"{", b"[", b"<", b"# tracer", b"TRACE:")
+"""How those that Perfetto reads begin: JSON, systrace in HTML and plain."""
 _LARGEST: Final = 4 << 30
 """Perfetto's trace processor is a 32-bit program in its bundled form."""
 
@@ -17,7 +19,7 @@ def trace_bytes(file: Path) -> bytes:
     """The file as Perfetto can read it; a capture is exported first, and its notes are said.
 
     Raises:
-        GiltraceError: it cannot be read, or is empty.
+        GiltraceError: it cannot be read, is empty, or is a text that is no trace.
         OSError: the same.
     """
     from giltrace.capture.format import MAGIC
@@ -30,6 +32,10 @@ def trace_bytes(file: Path) -> bytes:
         data = file.read_bytes()
         if not data:
             raise GiltraceError(f"'{file}' is empty", "Name a capture or an exported trace.")
+        if _is_text(data[:512]) and not data.lstrip().startswith(_TEXT_FORMATS):
+            raise GiltraceError(
+                f"'{file}' is no trace but some other text", "Name a capture or an exported trace."
+            )
         return data
     from giltrace.export.registry import create
     from giltrace.model import load
@@ -40,3 +46,7 @@ def trace_bytes(file: Path) -> bytes:
     out = io.BytesIO()
     create("perfetto").write(trace, out)
     return out.getvalue()
+
+
+def _is_text(data: bytes) -> bool:
+    return all(byte >= 32 or byte in b"\t\n\r\f" for byte in data)

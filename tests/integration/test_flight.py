@@ -154,6 +154,8 @@ def test_nothing_happened(tmp_path: Path) -> None:
         (("--ring", "5", "--trigger", "wait>20"), "there is no trigger 'wait>20'"),
         (("--ring", "5", "--trigger", "boredom"), "there is no trigger 'boredom'"),
         (("--trigger", "signal"), "--trigger needs --ring"),
+        (("--cool-down", "5"), "--cool-down needs --ring"),
+        (("--keep", "3"), "--keep needs --ring"),
         (("--ring", "0"), "0"),
     ],
 )

@@ -37,6 +37,21 @@ def test_command_help_imports_nothing_heavy(name: str) -> None:
     assert [module for module in HEAVY if module in modules] == []
 
 
+def test_ctrl_c_while_it_starts_is_one_line() -> None:
+    """Also before there is a command line to say so."""
+    code = """
+import runpy, sys
+class Interrupted:
+    def find_spec(self, name, path=None, target=None):
+        if name == "giltrace.cli.main":
+            raise KeyboardInterrupt
+sys.meta_path.insert(0, Interrupted())
+runpy.run_module("giltrace", run_name="__main__")
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"giltrace: interrupted\n")
+
+
 def test_help_lists_the_commands_in_order_of_use() -> None:
     """All commands stand in the help, with the line of the table."""
     result = CliRunner().invoke(cli, ["--help"])

@@ -12,6 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from giltrace.cli.main import cli
+from giltrace.cli.traces import trace_bytes
+from giltrace.errors import GiltraceError
 from giltrace.viewer import bundle
 from tests.support import stories
 from tests.support.timeline import write_capture
@@ -77,3 +79,22 @@ def test_without_a_browser_the_address_is_printed(
     assert url.startswith("http://127.0.0.1:")
     assert (rest, running.returncode) == ("", 130)
     assert ("no browser could be opened" in words) == (not options)
+
+
+@pytest.mark.parametrize("text", ["import os\n", "# a note\n", "größer\n"])
+def test_a_text_that_is_no_trace(text: str, tmp_path: Path) -> None:
+    """A browser would have to tell that; one line does."""
+    path = tmp_path / "server.py"
+    path.write_text(text, "utf-8")
+    with pytest.raises(GiltraceError, match="is no trace but some other text"):
+        trace_bytes(path)
+
+
+@pytest.mark.parametrize(
+    "text", ['{"traceEvents": []}', "[]", "# tracer: nop\n", "<!DOCTYPE html>"]
+)
+def test_a_text_that_may_be_a_trace(text: str, tmp_path: Path) -> None:
+    """Perfetto reads some, and others than ours."""
+    path = tmp_path / "trace"
+    path.write_text(text)
+    assert trace_bytes(path) == text.encode()
