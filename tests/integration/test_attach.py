@@ -159,7 +159,9 @@ def test_a_forked_child_is_recorded_and_left_too(tmp_path: Path) -> None:
     import warnings
     warnings.simplefilter("ignore")
     def recorded():
-        return vars(sys.modules.get("giltrace.runtime.bootstrap", sys)).get("_session")
+        # The last thing that attaching does is to see to forks and to the exit.
+        found = vars(sys.modules.get("giltrace.runtime.bootstrap", sys))
+        return found.get("_session") and found.get("_at_exit")
     while not recorded():
         time.sleep(0.01)
     child = os.fork()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,10 @@ class Target:
 def running(
     folder: Path, main: str, *options: str, python: str = sys.executable
 ) -> Iterator[Target]:
-    """A program that does ``main`` while the block runs; killed at its end if it still does."""
+    """A program that does ``main`` while the block runs.
+
+    At its end the program is killed if it still runs, and what it has forked.
+    """
     program = folder / "target.py"
     program.write_text(PROGRAM.replace("MAIN", textwrap.dedent(main)))
     flag = folder / "flag"
@@ -116,13 +120,15 @@ def running(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     ) as process:
         try:
             assert process.stdout is not None
             assert process.stdout.readline() == "ready\n"
             yield Target(process, flag)
         finally:
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def command(pid: int, *options: str) -> list[str]:
