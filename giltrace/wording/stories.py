@@ -95,8 +95,13 @@ def _long_hold(say: Phrases) -> Story:
             _running(say),
         ),
         cost=sentences(f"{say.lost}.", say.others),
-        todo="Let the GIL go in that C code (Py_BEGIN_ALLOW_THREADS, nogil in Cython), give it "
-        "less at a time, or call it in another process. A shorter switch interval does not help.",
+        todo=sentences(
+            _let_it_run(say)
+            if hog.not_running_ns is not None and hog.not_running_ns >= _IDLE * hog.hold_ns
+            else "Let the GIL go in that C code (Py_BEGIN_ALLOW_THREADS, nogil in Cython), give it "
+            "less at a time, or call it in another process.",
+            "A shorter switch interval does not help.",
+        ),
         evidence=say.evidence,
     )
 

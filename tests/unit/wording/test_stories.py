@@ -116,6 +116,9 @@ def test_a_hog_that_does_not_run_is_told_from_one_that_computes() -> None:
     idle = told(timeline(text.format("0-1ms")))
     busy = told(timeline(text.format("0-699ms")))
     assert "`C` did not even run for >99 % of it: it was blocked in C code" in idle[2]
+    assert "in that C code" in next(line for line in busy if line.startswith("What to do"))
+    remedy = next(line for line in idle if line.startswith("What to do"))
+    assert "If the machine has more to do than it has cores" in remedy
     assert "`C` computed meanwhile: its CPU clock went on." in busy[2]
 
 
