@@ -138,7 +138,7 @@ def test_a_lock_with_priority_inheritance_is_waited_for() -> None:
 
 def test_a_thread_that_has_ended_is_none() -> None:
     """It is no reason to give up: another one may do."""
-    with running("print('ready')") as target:
+    with running("print('ready', flush=True); input()") as target:
         functions = examine(target.pid).functions
-        said(target)
+        target.communicate("\n", timeout=60)
     assert not _core.inject(target.pid, False, b"pass", functions)

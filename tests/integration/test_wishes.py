@@ -32,14 +32,14 @@ while not os.path.exists(flag):
         seen.append(core.level(0))
     time.sleep(0.001)
 over = True
-assert set(seen) == set(EXPECTED), set(seen)
+assert WISHED in seen and set(seen) <= {0, WISHED}, set(seen)
 """
 
 
 def test_a_thread_gets_the_gil_sooner_from_then_on(tmp_path: Path) -> None:
     """The process itself sees the new priority, the capture tells it, and the waits are gone."""
     output = tmp_path / "out.giltrace"
-    with running(tmp_path, ASKS.replace("EXPECTED", "{0, 5}")) as target:
+    with running(tmp_path, ASKS.replace("WISHED", "5")) as target:
         with attached(target.pid, output, "--policy", "manual") as recorder:
             _until_waits(output, 10)
             wish(recorder.pid, target.pid, target.pid, 5)
@@ -80,11 +80,11 @@ def _events(output: Path) -> int:
 def test_rules_hold_while_attached_and_no_longer(tmp_path: Path) -> None:
     """Threads that match a pattern have their priority, and their own one when we have left."""
     output = tmp_path / "out.giltrace"
-    with running(tmp_path, ASKS.replace("EXPECTED", "{0, -7}")) as target:
-        done = attach(
-            target.pid, "-q", "-o", str(output), "--duration", "0.3", "--priority", "Main*=-7"
-        )
-        assert (done.returncode, done.stderr) == (0, "")
+    with running(tmp_path, ASKS.replace("WISHED", "-7")) as target:
+        with attached(target.pid, output, "--priority", "Main*=-7") as recorder:
+            # Less urgent than one that computes all the time, it seldom has a turn.
+            _until_tenures(output, 20)
+        assert recorder.returncode == 0
         assert target.end() == UNTOUCHED
     assert -7 in load(output).priorities.priority.tolist()
 
