@@ -178,7 +178,7 @@ def test_wheel_says_what_it_is(built: Built) -> None:
     assert "\nLicense-Expression: Apache-2.0\n" in metadata
     assert "\nRequires-Python: >=3.11\n" in metadata
     assert {"all", "dev", "docs", "scenarios", "tui", "ui"} <= extras
-    assert "giltrace = giltrace.cli.main:main" in built.of_wheel("entry_points.txt")
+    assert "giltrace = giltrace.__main__:run" in built.of_wheel("entry_points.txt")
     assert built.of_wheel("licenses/LICENSE") == (ROOT / "LICENSE").read_text()
 
 
