@@ -57,7 +57,8 @@ def test_a_thread_gets_the_gil_sooner_from_then_on(tmp_path: Path) -> None:
     ns = trace.waits.end - trace.waits.start
     before, after = ns[mine & (trace.waits.end <= since)], ns[mine & (trace.waits.start > since)]
     assert len(before) and len(after)
-    assert np.median(after) * 10 < np.median(before)
+    # The GIL is let go of several times a turn, and not always does the other one get it.
+    assert np.percentile(after, 90) * 10 < np.percentile(before, 90)
 
 
 def _until_waits(output: Path, n: int) -> None:
