@@ -77,10 +77,14 @@ class Queries:
         return cell
 
     def problems(self) -> list[tuple[str, int]]:
-        """Every statistic above zero that means damage or loss, as (name, value)."""
+        """Every statistic above zero that means damage or loss, as (name, value).
+
+        Slices that the tokenizer drops are one of them, though Perfetto takes that for information.
+        """
         return self.rows(
             "select name, value from stats "
-            "where severity in ('error', 'data_loss') and value > 0 order by name"
+            "where (severity in ('error', 'data_loss') or name = 'track_event_tokenizer_errors') "
+            "and value > 0 order by name"
         )
 
 
