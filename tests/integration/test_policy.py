@@ -328,9 +328,7 @@ done = True
 for t in threads: t.join()
 held = seen.held()
 shares = [held[t.native_id] / sum(held.values()) for t in threads]
-# On a busy machine a holder may not run for long, and nobody can take the GIL from it meanwhile.
-longest = max(seen.lengths) / sum(held.values())
-assert min(shares[:2]) >= 0.25 - 3 * longest, (shares, longest)
+assert min(shares[:2]) >= 0.25, shares
 """,
         tmp_path,
         policy,
