@@ -126,7 +126,8 @@ def test_threads_that_share_a_cpu(tmp_path: Path) -> None:
 def test_forked_processes_and_their_threads(tmp_path: Path) -> None:
     """Processes that the target forks, and theirs, are covered from their start to their end."""
     code = """
-    import os, threading
+    import os, threading, warnings
+    warnings.simplefilter("ignore", DeprecationWarning)  # of forking before a joined thread is gone
     def spin(): sum(range(300_000))
     def family(depth):
         thread = threading.Thread(target=spin)
