@@ -27,6 +27,13 @@ def _size(_context: click.Context, _parameter: click.Parameter, value: str) -> t
     return int(width), int(height)
 
 
+def _svg(_context: click.Context, _parameter: click.Parameter, value: Path | None) -> Path | None:
+    """A name that says what the picture is, or stdout."""
+    if value is not None and value != files.STDOUT and value.suffix.lower() != ".svg":
+        raise click.BadParameter(f"the picture is an SVG: '{value}' has to end in .svg")
+    return value
+
+
 @click.command(short_help="Look at a capture as a timeline in the terminal.")
 @click.argument("capture", type=click.Path(path_type=Path, readable=False))
 @click.option(
@@ -40,6 +47,7 @@ def _size(_context: click.Context, _parameter: click.Parameter, value: str) -> t
 @click.option(
     "--screenshot",
     type=click.Path(path_type=Path),
+    callback=_svg,
     metavar="OUT.svg",
     help="Write a picture of the screen instead; needs no terminal.",
 )
@@ -73,13 +81,18 @@ def tui(
     2           findings in words; Enter shows where each can be seen
     ?           all keys
     """
+    pressed = [key for key in keys.split(",") if key]
     if screenshot is None:
+        if pressed:
+            raise click.UsageError("--keys are pressed before a --screenshot only")
         _needs_terminal()
     from giltrace.model import load
     from giltrace.model.text import printable
     from giltrace.tui.app import GiltraceApp, theme_named
+    from giltrace.tui.screenshot import check_keys
     from giltrace.tui.trace_source import TraceSource
 
+    check_keys(pressed)
     if screenshot is None and capture.is_file() and capture.stat().st_size > _LARGE:
         diagnostics.say(f"reading {printable(str(capture))} …")
     chosen = theme_named(theme, asking=screenshot is None)
@@ -92,7 +105,7 @@ def tui(
             os.environ.pop(name, None)
         app.run()
         return
-    _picture(app, screenshot, size, [key for key in keys.split(",") if key], force=force)
+    _picture(app, screenshot, size, pressed, force=force)
 
 
 def _picture(

@@ -224,6 +224,28 @@ def test_a_size_that_is_none(tmp_path: Path, size: str) -> None:
     assert "120x40" in said
 
 
+@pytest.mark.parametrize("name", ["wait.png", "wait", ".svg.pdf"])
+def test_a_picture_that_would_be_no_svg(tmp_path: Path, name: str) -> None:
+    """A name that promises another format is refused before the capture is read."""
+    code, said = run(tmp_path / "none.giltrace", "--screenshot", tmp_path / name)
+    assert code == 2 and "the picture is an SVG" in said and name in said
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("key", ["entr", "Enter", "wait:1000", "ctrl+é"])
+def test_keys_that_are_none(tmp_path: Path, key: str) -> None:
+    """They are not passed over: the picture would show something else than was asked for."""
+    words = ["--screenshot", tmp_path / "out.svg", "--keys", f"x,{key},2"]
+    code, said = run(tmp_path / "none.giltrace", *words)
+    assert code == 1 and f"there is no key '{key}'" in said and "enter, right" in said
+
+
+def test_keys_without_a_picture(tmp_path: Path) -> None:
+    """Nobody presses them in a terminal."""
+    code, said = run(tmp_path / "none.giltrace", "--keys", "x")
+    assert code == 2 and "--screenshot" in said
+
+
 def test_no_terminal(tmp_path: Path) -> None:
     """A pipe cannot show a timeline: one line, and what to do instead."""
     path = write_capture(tmp_path / "convoy.giltrace", stories.convoy(3))
