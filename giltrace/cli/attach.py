@@ -7,13 +7,14 @@ from pathlib import Path
 import click
 
 from giltrace.cli.policies import RECORDED, policy_options
-from giltrace.cli.recording import conclude, recording_options, settings
+from giltrace.cli.recording import conclude, no_sched, recording_options, settings
 from giltrace.record.policy import Name, policy_of
 from giltrace.record.settings import Calls
 
 
 @click.command(short_help="Record a process that runs already.")
 @recording_options
+@no_sched
 @policy_options(default=RECORDED)
 @click.argument("pid", type=click.IntRange(min=1), metavar="PID")
 def attach(

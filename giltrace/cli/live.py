@@ -14,7 +14,7 @@ import click
 from giltrace.cli import diagnostics
 from giltrace.cli.amounts import Amount
 from giltrace.cli.policies import RECORDED, policy_options
-from giltrace.cli.recording import settings
+from giltrace.cli.recording import no_sched, settings
 from giltrace.errors import GiltraceError
 from giltrace.record.policy import Name, Policy, policy_of
 from giltrace.record.settings import CALLS, Calls, Settings
@@ -59,6 +59,7 @@ _LEAST_SIZE: Final = (60, 20)
     type=click.Choice(CALLS),
     help="As of giltrace record.",
 )
+@no_sched
 @policy_options(default=RECORDED)
 @click.argument("target", nargs=-1, type=click.UNPROCESSED, metavar="[PID | TARGET...]")
 def live(

@@ -12,6 +12,7 @@ import click
 from giltrace.cli import diagnostics, output
 from giltrace.cli.amounts import Amount
 from giltrace.cli.diagnostics import ExitCode
+from giltrace.errors import GiltraceError
 from giltrace.record.settings import CALLS, Backend, Calls, Settings
 
 if TYPE_CHECKING:
@@ -86,6 +87,22 @@ def recording_options(command: _Command) -> _Command:
     for option in reversed(_OPTIONS):
         command = option(command)
     return command
+
+
+def no_sched(command: _Command) -> _Command:
+    """Give a command a ``--sched`` that says where there is one."""
+
+    def refuse(context: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+        if wanted:
+            raise GiltraceError(
+                f"'{context.command_path}' does not record what the kernel does with the threads",
+                "giltrace record --sched does: that is recorded from the start of a program.",
+                exit_code=ExitCode.USAGE,
+            )
+
+    return click.option("--sched", is_flag=True, hidden=True, expose_value=False, callback=refuse)(
+        command
+    )
 
 
 def settings(

@@ -86,6 +86,16 @@ def test_help_line_is_that_of_the_command(name: str) -> None:
             "giltrace: invalid value for '--top': 0 is not in the range x>=1\n"
             "hint: See giltrace report --help\n",
         ),
+        (
+            ["attach", "--sched", "1"],
+            "giltrace: 'giltrace attach' does not record what the kernel does with the threads\n"
+            "hint: giltrace record --sched does: that is recorded from the start of a program.\n",
+        ),
+        (
+            ["live", "--sched", "server.py"],
+            "giltrace: 'giltrace live' does not record what the kernel does with the threads\n"
+            "hint: giltrace record --sched does: that is recorded from the start of a program.\n",
+        ),
     ],
 )
 def test_usage_errors_are_two_lines(arguments: list[str], stderr: str) -> None:
