@@ -301,13 +301,21 @@ def _sweep(root: Path) -> None:
     """Remove what recorders that were killed have left, once nobody writes there any more."""
     for folder in root.iterdir():
         owner = folder.name.split("-")[0]
-        pids = [owner, *(path.name.split(".")[0] for path in folder.glob("*.arena"))]
+        pids = [owner, *(name.split(".")[0] for name in _names(folder) if name.endswith(".arena"))]
         pids.append(str(recorder_of(folder) or owner))
         if not any(Path("/proc", pid).exists() for pid in pids):
             if folder.is_dir():
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 folder.unlink(missing_ok=True)
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in a folder; nothing if it is none, or is gone, as sessions that end are."""
+    try:
+        return os.listdir(folder)
+    except OSError:
+        return []
 
 
 def _no_room(where: Path, error: OSError) -> GiltraceError:

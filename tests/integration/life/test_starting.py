@@ -89,6 +89,31 @@ assert idle()
     assert len(whole(tmp_path / "out").holds) >= 500
 
 
+def test_sessions_that_begin_while_others_end(tmp_path: Path) -> None:
+    """Each looks round for what was left behind, where others' folders come and go meanwhile."""
+    run_python(
+        PRELUDE
+        + """
+from giltrace.record.session import Session
+from giltrace.record.settings import Settings
+sys.setswitchinterval(1e-5)
+failures = []
+def come_and_go():
+    try:
+        for _ in range(300):
+            with Session(Settings()):
+                pass
+    except BaseException as error:
+        failures.append(error)
+threads = [threading.Thread(target=come_and_go) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert not failures, failures
+""",
+        tmp_path / "out",
+    )
+
+
 def test_two_at_once(tmp_path: Path) -> None:
     """Of several threads that start a recorder at once one gets it, the others a clear refusal."""
     run_python(
