@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 import numpy as np
@@ -17,7 +18,9 @@ _STRIDE: Final = 32
 
 
 class TraceLanes:
-    """Lanes and groups of a trace.
+    """Lanes and groups of a trace; threads are in the order in which they came.
+
+    Where some are known to live, these come before those that have ended.
 
     Attributes:
         groups: the GILs that have lanes.
@@ -25,7 +28,9 @@ class TraceLanes:
         steps_of: int64 [lanes], the lane in the steps; -1 for a GIL's own.
     """
 
-    def __init__(self, trace: Trace, steps: Steps, labels: Labels) -> None:
+    def __init__(
+        self, trace: Trace, steps: Steps, labels: Labels, living: Collection[int] = ()
+    ) -> None:
         self._trace = trace
         self.groups: list[Group] = []
         self.lanes: list[Lane] = []
@@ -45,7 +50,11 @@ class TraceLanes:
             group = len(self.groups) - 1
             self._add(group, "GIL", is_gil=True, colour=0)
             of_steps.append(-1)
-            for colour, one in enumerate(mine):
+            # Colours by the order in which they came: a thread that ends changes no other's.
+            coloured = list(enumerate(mine))
+            if living:
+                coloured.sort(key=lambda lane: int(steps.thread[lane[1]]) not in living)
+            for colour, one in coloured:
                 thread = int(steps.thread[one])
                 priority = trace.priorities.at(thread, trace.end_ns)
                 note = signed(priority) if priorities else ""

@@ -42,7 +42,7 @@ class TraceSource:
         self.labels = Labels(trace)
         self.steps: Steps = still(steps(trace), trace, living) if living else steps(trace)
         self._pyramid = Pyramid(self.steps)
-        self._rows = TraceLanes(trace, self.steps, self.labels)
+        self._rows = TraceLanes(trace, self.steps, self.labels, living)
         self._jumps = Jumps(trace, self.steps)
         self._names = Names(trace)
 

@@ -233,13 +233,13 @@ class Feed:
         return tuple(known.get(number, (np.nan, np.nan)) for number in range(first, now))
 
 
-def _living(trace: Trace) -> list[int]:
+def _living(trace: Trace) -> set[int]:
     """The threads that live, by the kernel's account, as indices into ``trace.threads``."""
     latest: dict[tuple[int, int], Thread] = {}
     for thread in sorted(trace.threads, key=lambda one: one.start_ns):
         latest[thread.process, thread.tid] = thread  # ids are used again
     tids = {process.index: _tids(process.pid) for process in trace.processes}
-    return [one.index for (process, tid), one in latest.items() if tid in tids[process]]
+    return {one.index for (process, tid), one in latest.items() if tid in tids[process]}
 
 
 def _tids(pid: int) -> set[int]:

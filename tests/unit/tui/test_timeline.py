@@ -42,6 +42,20 @@ class TimelineApp(App[None]):
         self.selected.append(event.interval)
 
 
+def test_who_has_ended_comes_last() -> None:
+    """Behind those that live, whose colours do not change for it."""
+    trace = timeline("a: hold 0-1ms; b: hold 1-2ms; c: hold 2-3ms; d: hold 3-4ms")
+    before = {lane.label: lane for lane in TraceSource(trace).lanes}
+    assert list(before) == ["GIL", "a", "b", "c", "d"]
+    source = TraceSource(trace, living={1, 3})
+    assert [lane.label for lane in source.lanes] == ["GIL", "b", "d", "a", "c"]
+    for index, lane in enumerate(source.lanes):
+        assert lane.index == index and lane.colour == before[lane.label].colour
+        assert lane.is_gil or trace.threads[source.thread_of(index)].name == lane.label
+    hold = source.of_hold(0)
+    assert source.lanes[hold.lane].label == "a" and source.at(hold.lane, 0) == hold
+
+
 def test_the_mouse_selects() -> None:
     """A click on a cell selects what matters most in it."""
     app = TimelineApp(TraceSource(timeline(stories.convoy(2))))
