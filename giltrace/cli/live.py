@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -130,13 +129,7 @@ def _watch(
     if len(target) == 1 and target[0].isdigit():
         return looking.join(int(target[0]), asked, policy, path, force=force)
     resolve(target)  # what is wrong with it is said before anything is started
-    if log is None:
-        handle, name = tempfile.mkstemp(prefix="giltrace-output-", suffix=".log")
-        os.close(handle)
-        log, force_log = Path(name), True
-    else:
-        force_log = force
-    return looking.start(target, asked, policy, path, log, force=force, force_log=force_log)
+    return looking.start(target, asked, policy, path, log, force=force)
 
 
 def _pick() -> Watched | None:
@@ -171,6 +164,6 @@ def _look(watched: Watched, seconds: float) -> int:
     if app.failure is not None:
         diagnostics.error(app.failure.message, app.failure.hint)
         return diagnostics.ExitCode.ERROR
-    if watched.output is not None:
-        diagnostics.say(f"The output of the program: {watched.output}")
+    if watched.log is not None:
+        diagnostics.say(f"The output of the program: {watched.log.path}")
     return diagnostics.ExitCode.OK

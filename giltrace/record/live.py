@@ -6,14 +6,16 @@ falls behind, stops or dies loses no event.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import subprocess
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from giltrace.errors import GiltraceError
 from giltrace.record.policy import Policy
@@ -28,6 +30,59 @@ _START_S: Final = 3.0
 _LOOK_S: Final = 0.01
 
 
+class Log:
+    """The file for the output of a target that is started here.
+
+    Attributes:
+        path: its name.
+        file: its descriptor, until the recorder has it.
+    """
+
+    def __init__(self, path: Path | None, *, force: bool) -> None:
+        """Open it.
+
+        Args:
+            path: its name; None: a new one in the folder for temporary files.
+            force: replace it if it exists.
+
+        Raises:
+            GiltraceError: it exists, or cannot be written.
+        """
+        self._temporary = path is None
+        try:
+            if path is None:
+                self.file, name = tempfile.mkstemp(prefix="giltrace-output-", suffix=".log")
+                self.path = Path(name)
+                # The lock is that of all who inherit this open file: see `tidy`.
+                with suppress(OSError):
+                    fcntl.flock(self.file, fcntl.LOCK_EX)
+            else:
+                how = os.O_TRUNC if force else os.O_EXCL
+                self.file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o666)
+                self.path = path
+        except FileExistsError:
+            raise GiltraceError(f"{path} exists", "Name another file: --log FILE") from None
+        except OSError as error:
+            raise GiltraceError(
+                f"cannot write {path or tempfile.gettempdir()}: {error.strerror}",
+                "Name another file: --log FILE",
+            ) from None
+
+    def tidy(self) -> bool:
+        """Remove a temporary file if it is empty and nobody has it open; returns whether it was."""
+        if not self._temporary:
+            return False
+        try:
+            with open(self.path, "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.fstat(file.fileno()).st_size:
+                    return False
+            self.path.unlink()
+        except OSError:
+            return False
+        return True
+
+
 @dataclass
 class Watched:
     """A recording that is being looked at.
@@ -36,14 +91,14 @@ class Watched:
         capture: the file to follow.
         title: what is recorded, for people.
         ours: nobody else reads the file, which goes when we do.
-        output: where the target's own output goes; None: where it went before.
+        log: where the target's own output goes; None: where it went before.
         others: process id of the recorder, if it is not our own.
     """
 
     capture: Path
     title: str
     ours: bool = False
-    output: Path | None = None
+    log: Log | None = None
     others: int = 0
     _recorder: subprocess.Popen[bytes] | None = None
     _words: int = -1  # what our recorder has to say comes here
@@ -62,7 +117,10 @@ class Watched:
         return self._recorder.poll() is not None
 
     def leave(self) -> list[str]:
-        """Stop our own recording, and let the target go on; gives what there is to say about it."""
+        """Stop our own recording, and let the target go on; gives what there is to say about it.
+
+        A temporary file for its output goes if there is nothing in it, and never will be.
+        """
         if self._recorder is None:
             return []
         recorder, self._recorder = self._recorder, None
@@ -75,6 +133,8 @@ class Watched:
         words = [". ".join(filter(None, pair)) for pair in _told(self._words)]
         if self._folder is not None:
             self._folder.cleanup()
+        if self.log is not None and self.log.tidy():
+            self.log = None
         return words
 
 
@@ -117,10 +177,9 @@ def start(
     settings: Settings,
     policy: Policy,
     keep: Path | None,
-    output: Path,
+    output: Path | None,
     *,
     force: bool,
-    force_log: bool,
 ) -> Watched:
     """Start a program and look at it.
 
@@ -129,24 +188,21 @@ def start(
         settings: how to record it.
         policy: what it is to follow.
         keep: the capture to write; None: one that goes when the view does.
-        output: where its output and errors go.
-        force: replace the capture if it exists.
-        force_log: replace that file if it exists.
+        output: where its output and errors go; None: to a new file.
+        force: replace these files if they exist.
 
     Raises:
         GiltraceError: it cannot be started, or files cannot be written.
     """
-    try:
-        with open(output, "wb" if force_log else "xb") as log:
-            watched = _start(
-                " ".join(target), settings, policy, keep, force=force, target=target, log=log
-            )
-    except FileExistsError:
-        raise GiltraceError(f"{output} exists", "Name another file: --log FILE") from None
-    except OSError as error:
-        raise GiltraceError(f"cannot write {output}: {error.strerror}") from None
-    watched.output = output
-    return watched
+    return _start(
+        " ".join(target),
+        settings,
+        policy,
+        keep,
+        force=force,
+        target=target,
+        log=Log(output, force=force),
+    )
 
 
 def _start(
@@ -158,24 +214,27 @@ def _start(
     force: bool,
     pid: int = 0,
     target: tuple[str, ...] = (),
-    log: BinaryIO | int = subprocess.DEVNULL,
+    log: Log | None = None,
 ) -> Watched:
     folder = None if keep else tempfile.TemporaryDirectory(prefix="giltrace-live-")
     capture = keep or Path(folder.name if folder else "", "live.giltrace")
+    output = log.file if log is not None else subprocess.DEVNULL
     words, told = os.pipe()
     try:
         recorder = subprocess.Popen(
             command(capture, settings, policy, told, force=force, pid=pid, target=target),
             stdin=subprocess.PIPE,
-            stdout=log,
-            stderr=log,
+            stdout=output,
+            stderr=output,
             env=without_session(os.environ),
             pass_fds=[told],
             start_new_session=True,  # keys are for the view
         )
     finally:
         os.close(told)
-    watched = Watched(capture, title, keep is None, None, 0, recorder, words, folder)
+        if log is not None:
+            os.close(log.file)
+    watched = Watched(capture, title, keep is None, log, 0, recorder, words, folder)
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and recorder.poll() is None:
         if capture.exists() and capture.stat().st_size:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +20,9 @@ from textual.pilot import Pilot
 from giltrace.analysis.timeline.state import State
 from giltrace.model import load
 from giltrace.model.invariants import check
-from giltrace.record.live import Watched
+from giltrace.record.live import Watched, start
+from giltrace.record.policy import Policy
+from giltrace.record.settings import Settings
 from giltrace.tui.live.app import LiveApp
 from giltrace.tui.live.screen import LiveScreen
 from giltrace.tui.source import Lane
@@ -116,6 +121,46 @@ def _wait_for(flag: Path) -> str:
 def _until_lines(path: Path, lines: int) -> None:
     while len(path.read_text().splitlines()) < lines:
         pass
+
+
+@pytest.mark.parametrize(
+    ("code", "kept"),
+    [
+        ("pass", False),
+        ("print('hello')", True),
+        # Its child has the file, and may have something to say one day.
+        ("import subprocess; subprocess.Popen(['sleep', '60'])", True),
+    ],
+)
+def test_a_log_that_nobody_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, kept: bool
+) -> None:
+    """It goes with the view if the program has said nothing, and nobody is left who could."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    watched = start(("-c", code), Settings(), Policy(), None, None, force=False)
+    assert watched.log is not None
+    path = watched.log.path
+    try:
+        while not watched.ended:
+            time.sleep(0.01)
+        assert path.parent == tmp_path and path.exists()
+        assert watched.leave() == []
+        assert [*tmp_path.iterdir()] == ([path] if kept else [])
+        assert (watched.log is None) is not kept
+    finally:
+        watched.leave()
+        for pid in writers(path):
+            os.kill(pid, signal.SIGKILL)
+
+
+def writers(path: Path) -> list[int]:
+    """The processes whose standard output is a file."""
+    found = []
+    for one in Path("/proc").glob("[0-9]*/fd/1"):
+        with suppress(OSError):
+            if os.readlink(one) == str(path):
+                found.append(int(one.parts[2]))
+    return found
 
 
 @needs_tmux

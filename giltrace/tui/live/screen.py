@@ -260,8 +260,8 @@ class LiveScreen(TimelineScreen, inherit_bindings=False):
             self.query_one(Inspector).tell(self.timeline.source.describe(selected))
 
     def _title(self) -> str:
-        output = self.watched.output
-        return self.watched.title + (f"   (its output: {output})" if output else "")
+        log = self.watched.log
+        return self.watched.title + (f"   (its output: {log.path})" if log is not None else "")
 
     def _static(self, name: str) -> Static:
         return self.query_one(f"#{name}", Static)
