@@ -88,6 +88,11 @@ def _script(session: Session, pid: int, deed: Deed) -> Path:
 def _text(script: Path) -> str:
     """A line of Python that runs a script and leaves no name behind, whatever `__main__` holds."""
     body = (
+        # Before it lets go of the GIL for the first time: in a busy process that takes long to
+        # get back, and the recording may be over by then.
+        "import sys\n"
+        "known = sys.modules.get('giltrace.runtime.bootstrap')\n"
+        "if hasattr(known, 'name_visitor'): known.name_visitor()\n"
         "try:\n"
         f" with open({str(script)!r}, encoding='utf-8') as file: text = file.read()\n"
         "except OSError: text = ''\n"  # nobody waits for it any more

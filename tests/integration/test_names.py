@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from giltrace.model import load
+from giltrace.record import entering
 from tests.support.recorder import record, script
 
 # Each thread of C's own says its id, waits until it is told to end, and lets the GIL go often.
@@ -47,3 +48,25 @@ def test_threads_of_c_are_called_what_the_kernel_calls_them(tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     names = {thread.name for thread in load(output).threads}
     assert names == {"MainThread", "\x1b[31mio", f"native-{int(done.stdout)}"}
+
+
+# As `sys.remote_exec` does once the main thread comes by, when it is too late.
+VISITED = """
+import _thread, sys, time
+over = []
+def visit():
+    exec(sys.argv[1], {})
+    over.append(True)
+_thread.start_new_thread(visit, ())
+while not over:
+    time.sleep(0.001)
+"""
+
+
+def test_a_visit_is_called_so_whatever_becomes_of_it(tmp_path: Path) -> None:
+    """A thread that came to attach has its name before it first lets go of the GIL."""
+    output = tmp_path / "out.giltrace"
+    text = entering._text(tmp_path / "gone.py")
+    done = record(output, script(tmp_path, VISITED), text)
+    assert done.returncode == 0, done.stderr
+    assert {thread.name for thread in load(output).threads} == {"MainThread", "giltrace attach"}
