@@ -7,7 +7,7 @@ import pytest
 from giltrace.capture.events import LASTI_UNKNOWN, Kind, pack_data, pack_place
 from giltrace.capture.records import CodeInfo
 from giltrace.model import Place, build, check
-from giltrace.model.tables import Stacks
+from giltrace.model.stacks import Stacks
 from tests.support.recording import Recording
 from tests.support.timeline import recording, timeline
 
