@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Final, overload
 
 import numpy as np
 
@@ -13,11 +13,37 @@ from giltrace.model.attached import attached
 from giltrace.model.dense import constant, numbered
 from giltrace.model.places import PlaceTable, frame_words, place_of
 from giltrace.model.source import Source
-from giltrace.model.tables import I4, I8, Stacks
+from giltrace.model.tables import I4, I8
 
 _MAX_EVENTS: Final = 128
 """FRAME events of one release that are looked at; recorders write no more than 32."""
 _WORD_MASK: Final = 0xFFFF_FFFF
+
+
+class Stacks(Sequence[tuple[int, ...]]):
+    """The distinct call stacks: tuples of place numbers, innermost caller first; 0 is none."""
+
+    def __init__(self, parents: Sequence[int], places: Sequence[int]) -> None:
+        """Take a tree: each stack is another one, ``parents[i]``, plus one outer caller."""
+        self._parents = parents
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._parents)
+
+    @overload
+    def __getitem__(self, index: int) -> tuple[int, ...]: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[tuple[int, ...]]: ...
+    def __getitem__(self, index: int | slice) -> tuple[int, ...] | list[tuple[int, ...]]:
+        if isinstance(index, slice):
+            return [self[i] for i in range(*index.indices(len(self)))]
+        node = range(len(self))[index]
+        outermost_first = []
+        while node:
+            outermost_first.append(self._places[node])
+            node = self._parents[node]
+        return tuple(reversed(outermost_first))
 
 
 class StackTable:

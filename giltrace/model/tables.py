@@ -6,10 +6,9 @@ length, which are read-only: a trace is shared by everyone who looks at it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from enum import IntEnum
-from typing import TypeAlias, overload
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -165,32 +164,6 @@ class Place:
 
 
 UNKNOWN_PLACE = Place()
-
-
-class Stacks(Sequence[tuple[int, ...]]):
-    """The distinct call stacks: tuples of place numbers, innermost caller first; 0 is none."""
-
-    def __init__(self, parents: Sequence[int], places: Sequence[int]) -> None:
-        """Take a tree: each stack is another one, ``parents[i]``, plus one outer caller."""
-        self._parents = parents
-        self._places = places
-
-    def __len__(self) -> int:
-        return len(self._parents)
-
-    @overload
-    def __getitem__(self, index: int) -> tuple[int, ...]: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[tuple[int, ...]]: ...
-    def __getitem__(self, index: int | slice) -> tuple[int, ...] | list[tuple[int, ...]]:
-        if isinstance(index, slice):
-            return [self[i] for i in range(*index.indices(len(self)))]
-        node = range(len(self))[index]
-        outermost_first = []
-        while node:
-            outermost_first.append(self._places[node])
-            node = self._parents[node]
-        return tuple(reversed(outermost_first))
 
 
 class Columns:

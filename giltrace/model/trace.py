@@ -19,6 +19,7 @@ from giltrace.model.handoffs import handoffs
 from giltrace.model.offgil import off_gil
 from giltrace.model.running import Running, exact, running
 from giltrace.model.scheduling import Scheduling
+from giltrace.model.stacks import Stacks
 from giltrace.model.tables import (
     I8,
     CpuReadings,
@@ -31,7 +32,6 @@ from giltrace.model.tables import (
     Place,
     Priorities,
     Process,
-    Stacks,
     Thread,
     Waits,
 )
