@@ -7,25 +7,27 @@ Each has one thread that computes without ever letting the GIL go by itself, in 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from giltrace.model import Trace
 from giltrace.report import terminal
-from tests.support.life import whole
+from tests.support.life import both, whole
 from tests.support.python import environment
 from tests.support.recorder import command, record, script
 
 pytestmark = pytest.mark.slow
+
+TIMEOUT_S = 50.0  # for one of two runs
 
 HOG = """
 import threading, time
@@ -39,8 +41,9 @@ def hog(seconds):
 
 
 def explained(trace: Trace) -> str:
-    """The findings, in words: those are what one reads first."""
-    return terminal.render(trace, top=1, width=120, colour=False).partition("\nThreads")[0]
+    """The findings, in words: those are what one reads first. Here they are one line."""
+    text = terminal.render(trace, top=1, width=120, colour=False)
+    return " ".join(text.partition("\nThreads")[0].split())
 
 
 def free_port() -> int:
@@ -50,11 +53,49 @@ def free_port() -> int:
         return int(one.getsockname()[1])
 
 
-@contextmanager
-def serving(folder: Path, *target: str, port: int) -> Iterator[None]:
-    """Record a server while the block runs; then ask it to end, as an operator would."""
+def alike(folder: Path, *target: str) -> Trace:
+    """Run a Python program as it is, then recorded: both must end alike and say the same.
+
+    The words on stderr are of logs and warnings, with times and process ids.
+    """
+    plain = subprocess.run(
+        [sys.executable, *target],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        env=environment(),
+        cwd=folder,
+        check=False,
+    )
+    done = record(folder / "out.giltrace", *target, timeout=TIMEOUT_S)
+    assert _without_times(done) == _without_times(plain), done.stderr + plain.stderr
+    assert done.returncode == 0, plain.stderr
+    assert "giltrace:" not in done.stderr
+    return whole(folder / "out.giltrace")
+
+
+def _without_times(done: subprocess.CompletedProcess[str]) -> tuple[int, str]:
+    return done.returncode, re.sub(r"\d+\.\d+s", "TIME", done.stdout)
+
+
+def served_alike(folder: Path, server: Callable[[int], list[str]]) -> Trace:
+    """Let a server serve the same requests as it is, then recorded: both must end alike.
+
+    Args:
+        folder: where it runs.
+        server: gives the command line for a port.
+    """
+    port = free_port()
+    plain = serve(folder, server(port), port)
+    port = free_port()
+    assert serve(folder, command(folder / "out.giltrace", *server(port)), port) == plain
+    return whole(folder / "out.giltrace")
+
+
+def serve(folder: Path, argv: list[str], port: int) -> int:
+    """Start a server, ask it, ask it to end as an operator would; gives its exit code."""
     with subprocess.Popen(
-        command(folder / "out.giltrace", *target),
+        argv,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -64,14 +105,15 @@ def serving(folder: Path, *target: str, port: int) -> Iterator[None]:
     ) as process:
         try:
             _await(port, process)
-            yield
+            ask_around(port)
             process.send_signal(signal.SIGTERM)
             words, _ = process.communicate(timeout=60)
         except BaseException:
             os.killpg(process.pid, signal.SIGKILL)
             raise
-    assert process.returncode in (0, 128 + signal.SIGTERM), words
     assert "Traceback" not in words and "giltrace:" not in words, words
+    code = process.returncode
+    return 128 - code if code < 0 else code  # as a shell gives it, and `giltrace record`
 
 
 def _await(port: int, process: subprocess.Popen[str]) -> None:
@@ -91,14 +133,20 @@ def get(port: int, path: str) -> str:
 
 
 def ask_around(port: int) -> None:
-    """One request that computes, and others beside it."""
+    """One request that computes, and others beside it for as long as it takes."""
     from concurrent.futures import ThreadPoolExecutor
+
+    def ask_quick() -> set[str]:
+        answers = {get(port, "/quick")}
+        while not slow.done():
+            answers.add(get(port, "/quick"))
+        return answers
 
     with ThreadPoolExecutor(4) as executor:
         slow = executor.submit(get, port, "/slow")
-        answers = list(executor.map(lambda _: get(port, "/quick"), range(20)))
+        others = [executor.submit(ask_quick) for _ in range(3)]
         assert slow.result().strip('"') == "slow"
-    assert {answer.strip('"') for answer in answers} == {"quick"}
+    assert {answer.strip('"') for other in others for answer in other.result()} == {"quick"}
 
 
 def test_gunicorn_with_threads_serving_flask(tmp_path: Path) -> None:
@@ -121,12 +169,9 @@ def quick():
 """
     )
     script(tmp_path, code, "site_of_ours.py")
-    port = free_port()
     options = ["--worker-class", "gthread", "--threads", "4", "--workers", "2"]
-    gunicorn = [sys.executable, "-m", "gunicorn", *options, "-b", f"127.0.0.1:{port}"]
-    with serving(tmp_path, *gunicorn, "site_of_ours:app", port=port):
-        ask_around(port)
-    trace = whole(tmp_path / "out.giltrace")
+    gunicorn = [sys.executable, "-m", "gunicorn", *options, "site_of_ours:app"]
+    trace = served_alike(tmp_path, lambda port: [*gunicorn, "-b", f"127.0.0.1:{port}"])
     assert len(trace.processes) == 3
     assert "in hog" in explained(trace)
 
@@ -152,11 +197,8 @@ async def quick():
 """
     )
     script(tmp_path, code, "site_of_ours.py")
-    port = free_port()
-    uvicorn = [sys.executable, "-m", "uvicorn", "--port", str(port), "site_of_ours:app"]
-    with serving(tmp_path, *uvicorn, port=port):
-        ask_around(port)
-    trace = whole(tmp_path / "out.giltrace")
+    uvicorn = [sys.executable, "-m", "uvicorn", "site_of_ours:app"]
+    trace = served_alike(tmp_path, lambda port: [*uvicorn, "--port", str(port)])
     assert "in hog" in explained(trace)
 
 
@@ -190,9 +232,40 @@ for worker in workers:
     worker.join()
 """
     )
-    done = record(tmp_path / "out.giltrace", script(tmp_path, code))
-    assert (done.returncode, done.stdout, done.stderr) == (0, "19900\n", "")
-    trace = whole(tmp_path / "out.giltrace")
+    assert "in hog" in explained(both(tmp_path, code))
+
+
+def test_celery_with_its_broker_in_memory(tmp_path: Path) -> None:
+    """A worker as its command line starts it, with a pool of threads; a producer ends it."""
+    pytest.importorskip("celery")
+    code = (
+        HOG
+        + """
+from celery import Celery
+from celery.signals import worker_ready
+app = Celery("ours", broker="memory://", backend="cache+memory://")
+app.conf.update(broker_transport_options={"polling_interval": 0.01}, worker_redirect_stdouts=False)
+@app.task
+def slow():
+    hog(0.6)
+    return "slow"
+@app.task
+def quick(n):
+    time.sleep(0.001)
+    return n
+def produce():
+    tasks = [slow.delay(), *(quick.delay(n) for n in range(100))]
+    one, *others = (task.get(interval=0.01, disable_sync_subtasks=False) for task in tasks)
+    print(one, sum(others))
+    app.control.shutdown()
+@worker_ready.connect
+def ready(**_):
+    threading.Thread(target=produce, name="producer").start()
+app.worker_main("-q worker --pool threads --concurrency 4 --loglevel WARNING".split())
+"""
+    )
+    trace = alike(tmp_path, script(tmp_path, code))
+    assert "producer" in {thread.name for thread in trace.threads}
     assert "in hog" in explained(trace)
 
 
@@ -221,9 +294,7 @@ manager.shutdown_kernel()
 print("done")
 """
     program = script(tmp_path, f"HOG = {HOG!r}\n" + code)
-    done = record(tmp_path / "out.giltrace", program, options=("-q",), timeout=100)
-    assert (done.returncode, done.stdout) == (0, "done\n"), done.stderr
-    trace = whole(tmp_path / "out.giltrace")
+    trace = alike(tmp_path, program)
     kernels = [p for p in trace.processes if any("ipykernel" in word for word in p.argv)]
     assert len(kernels) == 1
     assert "in hog" in explained(trace)
@@ -236,9 +307,14 @@ def test_pytest_with_workers(tmp_path: Path) -> None:
         HOG
         + """
 def test_slow():
-    thread = threading.Thread(target=lambda: [time.sleep(0.001) for _ in range(50)])
+    over = threading.Event()
+    def beside():
+        while not over.is_set():
+            time.sleep(0.001)
+    thread = threading.Thread(target=beside)
     thread.start()
     hog(0.6)
+    over.set()
     thread.join()
 def test_beside():
     thread = threading.Thread(target=time.sleep, args=(0.05,))
@@ -249,9 +325,6 @@ def test_more():
     )
     script(tmp_path, code, "test_ours.py")
     pytest_ = ["-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", "test_ours.py"]
-    done = record(tmp_path / "out.giltrace", *pytest_, timeout=100)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "3 passed" in done.stdout
-    trace = whole(tmp_path / "out.giltrace")
+    trace = alike(tmp_path, *pytest_)
     assert len(trace.processes) == 3
     assert "in hog" in explained(trace)
