@@ -94,7 +94,8 @@ def _begins(site: I4, anchor: int, awaits: Bool) -> I8:
     """Which of the releases begin an iteration, if those at the site ``anchor`` do."""
     begins = np.flatnonzero(site == anchor)
     fresh = np.diff(np.cumsum(~awaits[site])[begins]) > 0
-    return np.concatenate((begins[:1], begins[1:][fresh])) if fresh.any() else begins
+    # What comes between now and then, as a line that is printed, does not end an iteration.
+    return np.concatenate((begins[:1], begins[1:][fresh])) if fresh.sum() >= _FEW else begins
 
 
 def _made(scene: Scene, rows: I8, begins: I8) -> Cycle:

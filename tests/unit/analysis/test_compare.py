@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from giltrace.analysis.compare import Rates, Round, Status, compare
+from giltrace.analysis.compare import Rates, Round, Side, Status, compare
 from giltrace.analysis.findings.finding import Kind
 from giltrace.model import Trace
 from tests.support import stories
@@ -58,6 +58,23 @@ def test_an_iteration_is_found_in_both_although_its_line_has_moved() -> None:
     assert (change.name, change.call, change.where) == ("io", "socket.recv", ("s.py", "read"))
     assert change.before == Round(39, 5_350_000, 200_000, 5_000_000, 1.0)
     assert change.after == Round(9, 400_000, 200_000, 50_000, 1.0)
+
+
+def test_what_comes_now_and_then_does_not_end_an_iteration() -> None:
+    """A line printed once or twice between naps leaves each of them one; many make longer ones."""
+    nap, say = "at n.py:3 in nap call=time.sleep", "at n.py:9 in say call=posix.write"
+
+    def iterations(*printed: int) -> int:
+        naps = [f"hold {at}-{at + 1}ms {nap}" for at in range(0, 100, 5)]
+        lines = [f"hold {at + 2}-{at + 3}ms {say}" for at in printed]
+        ordered = sorted((*naps, *lines), key=lambda one: int(one.split()[1].split("-")[0]))
+        found = Side(timeline(f"io: {' '.join(ordered)}")).round(
+            "io", "time.sleep", ("n.py", "nap")
+        )
+        return found.iterations if found is not None else 0
+
+    assert iterations() == iterations(45) == iterations(20, 70) == 19
+    assert iterations(5, 25, 45, 65) == 4
 
 
 def test_what_only_one_side_does_again_and_again() -> None:
