@@ -10,6 +10,7 @@ from typing import Final, Self
 import numpy as np
 
 from giltrace.capture.events import EVENT_SIZE, KIND_MASK, PAYLOAD_SHIFT, Kind
+from giltrace.capture.facts import Alive
 from giltrace.capture.format import (
     EVENTS_HEAD,
     FILE_HEADER,
@@ -36,7 +37,13 @@ class Follower:
     """
 
     def __init__(
-        self, path: Path, *, seconds: float, most_bytes: int = MOST_BYTES, consume: bool = False
+        self,
+        path: Path,
+        *,
+        seconds: float,
+        most_bytes: int = MOST_BYTES,
+        consume: bool = False,
+        alive: Alive = lambda _process, _thread: True,
     ) -> None:
         """Open the file, which may be empty as yet.
 
@@ -45,13 +52,15 @@ class Follower:
             seconds: how much of it to keep.
             most_bytes: memory for events.
             consume: give the disk space of what has been read back, because nobody else reads it.
+            alive: which threads still run: see `Window`.
 
         Raises:
             OSError: it cannot be opened.
         """
         self.window: Window | None = None
         self.lost_events = 0
-        self._seconds, self._most_bytes, self._consume = seconds, most_bytes, consume
+        self._span_ns, self._most_bytes = round(seconds * 1e9), most_bytes
+        self._alive, self._consume = alive, consume
         self._file = open(path, "r+b" if consume else "rb")  # noqa: SIM115
         self._scanner: FrameScanner | None = None
         self._given_back = 0
@@ -103,8 +112,8 @@ class Follower:
             return  # scheduling: a live view shows none
         record = decode(RECORD_TYPES[frame.header.type], payload)
         if isinstance(record, SessionInfo) and self.window is None:
-            self.window = Window(record, seconds=self._seconds, most_bytes=self._most_bytes)
-        elif record is not None and self.window is not None:
+            self.window = Window(self._span_ns, most_bytes=self._most_bytes, alive=self._alive)
+        if record is not None and self.window is not None:
             self.window.write(record)
 
     def _take_events(self, payload: bytes) -> None:
@@ -120,7 +129,7 @@ class Follower:
             return
         lost = words[words[:, 1] & np.uint64(KIND_MASK) == Kind.LOST, 1]
         self.lost_events += int((lost >> np.uint64(PAYLOAD_SHIFT)).sum())
-        self.window.take(process, np.repeat(runs[:, 0], runs[:, 1]), words)
+        self.window.events(process, runs, payload[start:])
 
     def _give_back(self, end: int) -> None:
         """Make a hole of what has been read: the file keeps its length, and loses its blocks."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import stat
 from collections import defaultdict
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Final, TypeAlias
 
 import numpy as np
@@ -50,7 +51,7 @@ __all__ = ["MAX_EVENTS", "Capture", "CaptureError", "Events", "Loss", "read"]
 U64: TypeAlias = npt.NDArray[np.uint64]
 U32: TypeAlias = npt.NDArray[np.uint32]
 
-_NO_SESSION: Final = SessionInfo(giltrace="", argv=[], started_ns=0, started_unix_ns=0)
+NO_SESSION: Final = SessionInfo(giltrace="", argv=[], started_ns=0, started_unix_ns=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +165,75 @@ def _read(file: BinaryIO, max_events: int) -> Capture:
     return collector.capture(version, scanner, max(0, size - scanner.offset))
 
 
-class _Collector:
-    """Takes the frames of a file, in order, and makes a `Capture` of them."""
+class Gatherer:
+    """Takes what a `giltrace.capture.CaptureWriter` takes, and makes a `Capture` of it."""
 
-    def __init__(self, max_events: int) -> None:
-        self._room = max_events
+    def __init__(self) -> None:
         self._records: defaultdict[type[Record], list[Any]] = defaultdict(list)
         self._columns: defaultdict[int, _Columns] = defaultdict(_Columns)
         self._scheduling: list[U64] = []
+
+    def write(self, record: Record) -> None:
+        """Take one record."""
+        self._records[type(record)].append(record)
+
+    def events(self, process: int, runs: Sequence[tuple[int, int]] | U32, events: bytes) -> None:
+        """Take events of one process."""
+        table = np.asarray(runs, np.uint32).reshape(-1, 2)
+        words = np.frombuffer(events, "<u8").reshape(-1, 2)
+        self.take(process, np.repeat(table[:, 0], table[:, 1]), words)
+
+    def take(self, process: int, threads: U32, words: U64) -> None:
+        """The same, as columns: the thread of each event, and its two words."""
+        self._columns[process].add(words, threads)
+
+    def scheduling(self, rows: bytes) -> None:
+        """Take what the kernel did with threads."""
+        self.take_scheduling(np.frombuffer(rows, "<u8").reshape(-1, 2))
+
+    def take_scheduling(self, rows: U64) -> None:
+        """The same, as columns."""
+        self._scheduling.append(rows)
+
+    def flush(self) -> None:
+        """Nothing: there is nobody else to hand it to."""
+
+    def capture(self, loss: Loss | None = None, version: tuple[int, int] | None = None) -> Capture:
+        """All there is so far, handed over: do not use this object again.
+
+        Args:
+            loss: what was lost; None: nothing but perhaps the end.
+            version: of the format, major and minor; None: this one.
+        """
+        records = self._records
+        ends: list[End] = records[End]
+        return Capture(
+            session=next(iter(records[SessionInfo]), NO_SESSION),
+            processes=records[ProcessInfo],
+            threads=records[ThreadInfo],
+            thread_names=records[ThreadName],
+            gils=records[GilInfo],
+            codes=records[CodeInfo],
+            samples=records[Sample],
+            process_ends=records[ProcessEnd],
+            switch_intervals=records[SwitchInterval],
+            calls=records[CallInfo],
+            sources=records[SourceText],
+            descriptors=records[Descriptor],
+            end=ends[-1] if ends else None,
+            events={process: grown.take() for process, grown in self._columns.items()},
+            scheduling=np.concatenate([np.zeros((0, 2), np.uint64), *self._scheduling]),
+            loss=replace(loss or Loss(), ended=bool(ends)),
+            version=version or (VERSION, MINOR),
+        )
+
+
+class _Collector:
+    """Takes the frames of a file, in order, into a `Gatherer`."""
+
+    def __init__(self, max_events: int) -> None:
+        self._room = max_events
+        self._gathered = Gatherer()
         self._bytes_damaged = 0
         self._damaged = 0
         self._unknown = 0
@@ -192,39 +254,14 @@ class _Collector:
             scanner: where the frames came from.
             tail: number of bytes after the last whole frame.
         """
-        records = self._records
-        ends: list[End] = records[End]
         loss = Loss(
             bytes_skipped=scanner.bytes_skipped + self._bytes_damaged + tail,
             truncated=tail > 0,
-            ended=bool(ends),
             damaged_frames=scanner.gaps + self._damaged + (tail > 0),
             unknown_frames=self._unknown,
             events_unread=self._unread,
         )
-        return Capture(
-            session=next(iter(records[SessionInfo]), _NO_SESSION),
-            processes=records[ProcessInfo],
-            threads=records[ThreadInfo],
-            thread_names=records[ThreadName],
-            gils=records[GilInfo],
-            codes=records[CodeInfo],
-            samples=records[Sample],
-            process_ends=records[ProcessEnd],
-            switch_intervals=records[SwitchInterval],
-            calls=records[CallInfo],
-            sources=records[SourceText],
-            descriptors=records[Descriptor],
-            end=ends[-1] if ends else None,
-            events=self._take_columns(),
-            scheduling=np.concatenate([np.zeros((0, 2), np.uint64), *self._scheduling]),
-            loss=loss,
-            version=version,
-        )
-
-    def _take_columns(self) -> dict[int, Events]:
-        columns, self._columns = self._columns, defaultdict(_Columns)
-        return {process: grown.take() for process, grown in columns.items()}
+        return self._gathered.capture(loss, version)
 
     def _take(self, frame: Frame) -> bool:
         payload = frame.payload()
@@ -237,14 +274,14 @@ class _Collector:
         record = decode(RECORD_TYPES[frame.header.type], payload)
         if record is None:
             return False
-        self._records[type(record)].append(record)
+        self._gathered.write(record)
         return True
 
     def _take_scheduling(self, payload: bytes) -> bool:
         if len(payload) % ROW_SIZE:
             return False
         rows = np.frombuffer(payload, "<u8").reshape(-1, 2)
-        self._scheduling.append(rows[: self._keep(len(rows))])
+        self._gathered.take_scheduling(rows[: self._keep(len(rows))])
         return True
 
     def _keep(self, count: int) -> int:
@@ -271,7 +308,7 @@ class _Collector:
         if kept:
             words = np.frombuffer(payload, "<u8", 2 * count, start).reshape(-1, 2)
             threads = np.repeat(runs[:, 0], runs[:, 1])
-            self._columns[process].add(words[:kept], threads[:kept])
+            self._gathered.take(process, threads[:kept], words[:kept])
         return True
 
 

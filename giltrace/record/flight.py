@@ -5,29 +5,35 @@ from __future__ import annotations
 import itertools
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from giltrace.capture import CaptureWriter
 from giltrace.capture.events import Kind
-from giltrace.capture.records import SessionInfo, SourceText
+from giltrace.capture.records import ProcessEnd, ProcessInfo, Record, SessionInfo, SourceText
+from giltrace.capture.window import Window
 from giltrace.errors import GiltraceError
-from giltrace.record.follow import Taken
+from giltrace.record.follow import Follower
 from giltrace.record.output import CaptureFile
+from giltrace.record.sampler import is_running
 from giltrace.record.triggers import Flight
-from giltrace.record.window import Window
 
+# Of so many threads that hold or wait for a GIL some have ended while they did.
+_MANY_OPEN: Final = 4096
 _FULL: Final = "there were too many events to keep: captures are shorter than asked for"
 
 
-class FlightRecorder(Window):
-    """A window that looks for reasons to be written.
+class FlightRecorder:
+    """A window, and the reasons to write it; a `giltrace.record.sink.Sink`.
 
     Attributes:
+        lasting: what it takes does not last.
         captures: those that are there, the oldest first.
         notes: sentences for the user.
     """
+
+    lasting = False
 
     def __init__(
         self,
@@ -44,7 +50,10 @@ class FlightRecorder(Window):
             about: the first record of a capture that is written now, given the reason.
             say: tells the user at once what happens.
         """
-        super().__init__(flight.span_ns)
+        self._window = Window(
+            flight.span_ns, packed=True, clock=time.monotonic_ns, alive=is_running
+        )
+        self._followers: dict[int, Follower] = {}
         self._flight = flight
         self._output = output
         self._about = about
@@ -57,9 +66,29 @@ class FlightRecorder(Window):
         self.captures: deque[Path] = deque()
         self.notes: list[str] = []
 
-    def took(self, taken: Taken) -> None:
-        """Remember what was too long in a block of events."""
+    def write(self, record: Record) -> None:
+        """Take a record."""
+        if isinstance(record, ProcessInfo):
+            self._followers[record.process] = Follower()
+        elif isinstance(record, ProcessEnd):
+            self._followers.pop(record.process, None)
+        self._window.write(record)
+
+    def events(self, process: int, runs: Sequence[tuple[int, int]], events: bytes) -> None:
+        """Take events of one process, and remember what was too long in them."""
+        self._window.events(process, runs, events)
+        follower = self._followers[process]
+        taken = follower.take(runs, events)
+        if len(follower.open) > _MANY_OPEN:
+            follower.forget_all_but(self._window.threads_of(process))
         self._judge(taken.longest_wait_ns, taken.longest_hold_ns)
+
+    def scheduling(self, rows: bytes) -> None:
+        """Take what the kernel did with threads."""
+        self._window.scheduling(rows)
+
+    def flush(self) -> None:
+        """Nothing: who wants to see it has a capture written."""
 
     def ask(self) -> None:
         """Somebody has sent the signal."""
@@ -72,10 +101,10 @@ class FlightRecorder(Window):
         and belongs into the capture. Never raises.
         """
         now = time.monotonic_ns()
-        least = self.span_ns // 2
+        least = self._flight.span_ns // 2
         for kind, name in ((Kind.WAIT, "wait"), (Kind.ACQUIRE, "hold")):
             limit = getattr(self._flight.triggers, f"{name}_ns")
-            open_ns = self.longest_open_ns(kind) if limit is not None else 0
+            open_ns = self._longest_open_ns(kind, now) if limit is not None else 0
             if open_ns > max(least, limit or 0):
                 self._reason = self._reason or f"a {name} that goes on for {_ms(open_ns)}"
         reason = "SIGUSR1" if self._asked else self._reason
@@ -93,8 +122,17 @@ class FlightRecorder(Window):
             OSError: it cannot be written.
         """
         writer = CaptureWriter(output.stream, self._about("the end"))
-        self.save(writer)
+        self._save(writer)
         return writer.bytes_written
+
+    def _save(self, writer: CaptureWriter, sources: Iterable[SourceText] = ()) -> None:
+        since_ns = time.monotonic_ns() - self._flight.span_ns
+        self._window.save(writer, since_ns=since_ns, sources=sources)
+
+    def _longest_open_ns(self, kind: Kind, now_ns: int) -> int:
+        """For how long the oldest open WAIT or hold (ACQUIRE) of all has been so."""
+        followers = self._followers.values()
+        return max((one.longest_open_ns(kind, now_ns) for one in followers), default=0)
 
     def _judge(self, wait_ns: int, hold_ns: int) -> None:
         triggers = self._flight.triggers
@@ -106,7 +144,7 @@ class FlightRecorder(Window):
     def _write(self, reason: str, sources: Iterable[SourceText]) -> None:
         try:
             with self._new_file() as file:
-                self.save(CaptureWriter(file.stream, self._about(reason)), sources)
+                self._save(CaptureWriter(file.stream, self._about(reason)), sources)
                 file.stream.close()
         except (GiltraceError, OSError) as error:
             self._failed += 1
@@ -117,7 +155,7 @@ class FlightRecorder(Window):
         self.captures.append(file.path)
         while len(self.captures) > self._flight.keep:
             self.captures.popleft().unlink(missing_ok=True)
-        if self.full and _FULL not in self.notes:
+        if self._window.full and _FULL not in self.notes:
             self.notes.append(_FULL)
         self._say(f"wrote {file.path} ({reason})")
 

@@ -1,11 +1,12 @@
 """Following drained events: which hold or wait of each thread is open, and how long they took.
 
-numpy does the work, at about 30 ns an event: only what keeps a window needs this.
+numpy does the work, at about 30 ns an event: only the flight recorder needs this.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -26,14 +27,10 @@ class Taken:
 
     Attributes:
         longest_wait_ns, longest_hold_ns: of those that ended in it; 0 if none did.
-        open: for each thread with events in it, what is open after it.
-        priorities: the second word of the last PRIORITY of each thread that has one in it.
     """
 
     longest_wait_ns: int
     longest_hold_ns: int
-    open: dict[int, Open | None]
-    priorities: dict[int, int]
 
 
 class Follower:
@@ -50,17 +47,15 @@ class Follower:
         """Follow one block; see `CaptureWriter.events` for what it is."""
         count = len(events) // EVENT_SIZE
         words = np.frombuffer(events, "<u8", count * 2).reshape(-1, 2)
-        kinds = words[:, 1] & np.uint64(KIND_MASK)
+        kinds = (words[:, 1] & np.uint64(KIND_MASK)).astype(np.uint8)
         at = np.flatnonzero(_FOLLOWED[kinds])
         owner = np.repeat([run[0] for run in runs], [run[1] for run in runs])
         thread = owner[at]
-        changes = np.flatnonzero(kinds == Kind.PRIORITY)
-        priorities = dict(zip(owner[changes].tolist(), words[changes, 1].tolist(), strict=True))
         # A thread may have several runs: put them after one another.
         order = np.argsort(thread, kind="stable")
         at, thread = at[order], thread[order]
         ts = words[at, 0].astype(np.int64)
-        kind = (words[at, 1] & np.uint64(KIND_MASK)).astype(np.uint8)
+        kind = kinds[at]
         same = thread[1:] == thread[:-1]
         took = ts[1:] - ts[:-1]
         held = same & (kind[1:] == Kind.RELEASE) & (kind[:-1] == Kind.ACQUIRE)
@@ -74,23 +69,24 @@ class Follower:
                 ends = Kind.ACQUIRE if spans is waits else Kind.RELEASE
                 if kind[index] == ends:
                     spans.append(int(ts[index]) - before[0])
-        left = self._leave_open(thread[last], words[at[last]])
-        return Taken(max(waits), max(holds), left, priorities)
+        self._leave_open(thread[last], words[at[last]])
+        return Taken(max(waits), max(holds))
+
+    def forget_all_but(self, threads: AbstractSet[int]) -> None:
+        """Nothing is open of any other thread: those have ended."""
+        self.open = {thread: one for thread, one in self.open.items() if thread in threads}
 
     def longest_open_ns(self, kind: Kind, now_ns: int) -> int:
         """For how long the oldest open wait (WAIT) or hold (ACQUIRE) has been so; 0: none is."""
         starts = [ts for ts, data in self.open.values() if data & KIND_MASK == kind]
         return max(0, now_ns - min(starts, default=now_ns))
 
-    def _leave_open(self, thread: np.ndarray, words: np.ndarray) -> dict[int, Open | None]:
-        found: dict[int, Open | None] = {}
+    def _leave_open(self, thread: np.ndarray, words: np.ndarray) -> None:
         for number, (ts, data) in zip(thread.tolist(), words.tolist(), strict=True):
             if data & KIND_MASK == Kind.RELEASE:
-                found[number] = None
                 self.open.pop(number, None)
             else:
-                found[number] = self.open[number] = (ts, data)
-        return found
+                self.open[number] = (ts, data)
 
 
 def _longest(spans: np.ndarray) -> int:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import time
 
 import psutil
 
-from giltrace.capture.records import Sample
+from giltrace.capture.records import ProcessInfo, Sample, ThreadInfo
 
 # Reading /proc for each thread costs about 20 µs; with more threads than this only the busiest
 # question (CPU time, one read for all) is asked.
@@ -42,6 +43,11 @@ def sample(process: psutil.Process, index: int) -> Sample | None:
         ctx_involuntary=switches.involuntary,
         threads=rows,
     )
+
+
+def is_running(process: ProcessInfo, thread: ThreadInfo) -> bool:
+    """Whether a thread has not ended yet."""
+    return os.path.exists(f"/proc/{process.pid}/task/{thread.tid}")
 
 
 def _switches(tid: int) -> tuple[int, int]:

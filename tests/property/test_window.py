@@ -3,121 +3,152 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeAlias
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giltrace.capture import CaptureWriter, read
-from giltrace.capture.events import (
-    GIL_MASK,
-    GIL_SHIFT,
-    KIND_MASK,
-    PAYLOAD_SHIFT,
-    Kind,
-    pack_data,
-)
+from giltrace.capture.events import Kind, pack_data
 from giltrace.capture.reader import Events
-from giltrace.capture.records import SessionInfo
+from giltrace.capture.window import Window
 from giltrace.model import Cause, Trace, build, check
 from giltrace.record.follow import Follower
-from giltrace.record.window import Window
-from tests.support.recording import ProcessRecording, Recording
-from tests.support.schedules import schedule
+from tests.support.recording import ProcessRecording, Recording, Spot
+from tests.support.schedules import Schedule, schedule
 
-CHECKED = settings(derandomize=True, deadline=None, max_examples=100)
-Block = tuple[list[tuple[int, int]], bytes]
+CHECKED = settings(derandomize=True, deadline=None, max_examples=60)
+Block: TypeAlias = tuple[list[tuple[int, int]], bytes]
+Poll: TypeAlias = tuple[int, Sequence[int]]
+
+CHOICES = st.lists(st.integers(0, 1 << 16), min_size=30, max_size=90)
+# After how many events the threads are drained again, and how many more come until it is each
+# one's turn: they are drained one after the other, while the program goes on.
+POLLS = st.lists(
+    st.tuples(st.integers(0, 20), st.lists(st.integers(0, 12), min_size=4, max_size=4)),
+    min_size=2,
+    max_size=9,
+)
 
 
-def blocks_of(events: Events, sizes: list[int]) -> list[Block]:
-    """The events as the recorder would take them, so many each time; the rest at the end."""
-    blocks, at = [], 0
-    while at < len(events.ts):
-        size = sizes.pop(0) if sizes else len(events.ts) - at
-        here = slice(at, at + size)
-        runs, raw = [], b""
-        for thread in sorted(set(events.thread[here].tolist())):
-            mine = [i for i in range(*here.indices(len(events.ts))) if events.thread[i] == thread]
-            runs.append((thread, len(mine)))
-            for i in mine:
-                raw += int(events.ts[i]).to_bytes(8, "little")
-                raw += int(events.data[i]).to_bytes(8, "little")
-        blocks.append((runs, raw))
-        at += size
+def drained(events: Events, polls: Sequence[Poll]) -> list[Block]:
+    """The events as a recorder takes them: of each thread up to a time of its own."""
+    blocks, seen, at = [], np.zeros(len(events), np.bool_), 0
+    for step, late in [*polls, (len(events), [0])]:
+        at += step
+        runs, taken = [], []
+        for thread in np.unique(events.thread).tolist():
+            mine = (events.thread == thread) & ~seen
+            mine[at + late[thread % len(late)] :] = False
+            runs.append((thread, int(mine.sum())))
+            taken.append(np.stack((events.ts[mine], events.data[mine]), axis=1))
+            seen |= mine
+        if raw := b"".join(words.tobytes() for words in taken):
+            blocks.append((runs, raw))
     return blocks
 
 
-def windowed(process: ProcessRecording, blocks: list[Block], kept: int, folder: Path) -> Path:
-    """A capture of a window that has room for so many of the blocks, the last ones."""
-    now = [0]
-    window = Window(kept, clock=lambda: now[0])
+def windowed(
+    process: ProcessRecording, blocks: list[Block], span_ns: int, *, since_ns: int, packed: bool
+) -> Trace:
+    """What a capture says that a window has written which has been given these blocks."""
+    window = Window(span_ns, packed=packed)
     for record in process.records():
         window.write(record)
     for runs, raw in blocks:
-        now[0] += 1
         window.events(0, runs, raw)
-    now[0] += 1
-    path = folder / "window.giltrace"
-    with path.open("wb") as file:
-        window.save(CaptureWriter(file, SessionInfo("0", [], 0, 0)))
-    return path
+    if (end := process.end()) is not None:
+        window.write(end)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "window.giltrace")
+        with path.open("wb") as file:
+            writer = CaptureWriter(file, Recording().session)
+            window.save(writer, since_ns=since_ns)
+        return build(read(path))
 
 
-def ended(trace: Trace) -> set[tuple[int, int, int, int]]:
-    """All holds with a release: number of the GIL, tenure, start, end."""
-    holds = trace.holds
-    columns = (holds.gil, holds.tenure, holds.start, holds.end, holds.cause)
-    return {
-        (trace.gils[gil].number, tenure, start, end)
-        for gil, tenure, start, end, cause in zip(*(c.tolist() for c in columns), strict=True)
-        if cause != Cause.NONE
+def cut_of(blocks: list[Block], span_ns: int) -> int:
+    """When the last of all events happened that are in blocks which have become too old."""
+    newest, arrived = 0, []
+    for _, raw in blocks:
+        newest = max(newest, int(np.frombuffer(raw, "<u8")[::2].max()))
+        arrived.append(newest)
+    return max((one for one in arrived if one < newest - span_ns), default=0)
+
+
+def since(trace: Trace, cut_ns: int) -> tuple[set[Any], set[Any]]:
+    """All holds and waits that go on after a time, as from then on.
+
+    The cause of a hold is among it only if it began later: it may have been asked to end before.
+    """
+    holds, waits = trace.holds, trace.waits
+    numbers = [gil.number for gil in trace.gils]
+    tids = [thread.tid for thread in trace.threads]
+    held = set()
+    for i in np.flatnonzero(holds.end > cut_ns).tolist():
+        start, cause = int(holds.start[i]), Cause(int(holds.cause[i]))
+        who = (numbers[holds.gil[i]], int(holds.tenure[i]), tids[holds.thread[i]])
+        when = (max(start, cut_ns), int(holds.end[i]))
+        held.add((*who, *when, cause if start > cut_ns else None))
+    waited = {
+        (tids[waits.thread[i]], max(int(waits.start[i]), cut_ns), int(waits.end[i]))
+        for i in np.flatnonzero(waits.end > cut_ns).tolist()
     }
+    return held, waited
+
+
+def scheduled(recording: Recording, choices: list[int], *, threads: int, gils: int) -> Schedule:
+    """A schedule of which nothing happens at the time 0."""
+    made = schedule(recording, choices, threads=threads, gils=gils)
+    process = made.process
+    process.events = [(thread, ts + 1, data) for thread, ts, data in process.events]
+    process.end_ns = (process.end_ns or 0) + 1
+    return made
 
 
 @CHECKED
 @given(
-    choices=st.lists(st.integers(0, 1 << 16), min_size=1, max_size=60),
-    threads=st.integers(1, 4),
+    choices=CHOICES,
+    threads=st.integers(2, 4),
     gils=st.integers(1, 2),
-    sizes=st.lists(st.integers(1, 20), max_size=8),
-    kept=st.integers(1, 8),
+    polls=POLLS,
+    shares=st.tuples(st.integers(0, 120), st.just(0) | st.integers(0, 120)),
 )
 def test_any_beginning_is_sound(
-    choices: list[int], threads: int, gils: int, sizes: list[int], kept: int
+    choices: list[int], threads: int, gils: int, polls: list[Poll], shares: tuple[int, int]
 ) -> None:
-    """All holds and waits that ended in the window are there, and nothing had to be mended."""
+    """From its beginning on, a capture has all that happened, and nothing has to be mended."""
     recording = Recording()
-    made = schedule(recording, choices, threads=threads, gils=gils)
-    events = made.process.columns()
-    blocks = blocks_of(events, list(sizes))
-    gone = max(0, len(blocks) - kept)
-    cut = sum(len(raw) for _, raw in blocks[:gone]) // 16
-    with tempfile.TemporaryDirectory() as folder:
-        trace = build(read(windowed(made.process, blocks, kept, Path(folder))))
+    process = scheduled(recording, choices, threads=threads, gils=gils).process
+    events = process.columns()
+    blocks = drained(events, polls)
+    span_ns, since_ns = (int(events.ts.max()) * share // 100 for share in shares)
+    trace = windowed(process, blocks, span_ns, since_ns=since_ns, packed=bool(gils % 2))
     assert check(trace) == []
-    whole = build(recording.capture())
-    acquired = events.data[cut:][events.data[cut:] & KIND_MASK == Kind.ACQUIRE]
-    rest = {(int(data) >> GIL_SHIFT & GIL_MASK, int(data) >> PAYLOAD_SHIFT) for data in acquired}
-    assert {hold for hold in ended(whole) if hold[:2] in rest} <= ended(trace)
-    assert [note for note in trace.notes if "without" in note or "left out" in note] == []
+    cut_ns = max(cut_of(blocks, span_ns), since_ns)
+    assert since(trace, cut_ns) == since(build(recording.capture()), cut_ns)
+    assert [note for note in trace.notes if "No GIL event" not in note] == []
 
 
 @CHECKED
 @given(
-    choices=st.lists(st.integers(0, 1 << 16), min_size=1, max_size=60),
+    choices=CHOICES,
     threads=st.integers(1, 4),
-    sizes=st.lists(st.integers(1, 10), max_size=20),
+    polls=POLLS,
 )
 def test_what_is_longest_does_not_depend_on_blocks(
-    choices: list[int], threads: int, sizes: list[int]
+    choices: list[int], threads: int, polls: list[Poll]
 ) -> None:
     """Events taken in pieces come to the same holds and waits as those taken at once."""
     made = schedule(Recording(), choices, threads=threads, gils=1)
     events = made.process.columns()
     whole, pieces = Follower(), Follower()
-    (block,) = blocks_of(events, []) or [([], b"")]
+    (block,) = drained(events, []) or [([], b"")]
     once = whole.take(*block)
-    taken = [pieces.take(*piece) for piece in blocks_of(events, list(sizes))]
+    taken = [pieces.take(*piece) for piece in drained(events, polls)]
     assert once.longest_wait_ns == max((one.longest_wait_ns for one in taken), default=0)
     assert once.longest_hold_ns == max((one.longest_hold_ns for one in taken), default=0)
     assert pieces.open == whole.open
@@ -127,28 +158,55 @@ def test_what_is_longest_does_not_depend_on_blocks(
 
 @CHECKED
 @given(
-    choices=st.lists(st.integers(0, 1 << 16), min_size=20, max_size=60),
+    choices=CHOICES,
     changes=st.lists(st.tuples(st.integers(0, 200), st.integers(-3, 3)), min_size=1, max_size=9),
-    sizes=st.lists(st.integers(1, 20), max_size=8),
-    kept=st.integers(1, 4),
+    polls=POLLS,
+    share=st.integers(0, 120),
 )
 def test_priorities_are_those_of_the_whole(
-    choices: list[int], changes: list[tuple[int, int]], sizes: list[int], kept: int
+    choices: list[int], changes: list[tuple[int, int]], polls: list[Poll], share: int
 ) -> None:
     """Threads that are in the window have the priority that they were given, however long ago."""
     recording = Recording()
-    made = schedule(recording, choices, threads=3, gils=1)
-    events = made.process.events
+    process = scheduled(recording, choices, threads=3, gils=1).process
+    events = process.events
     for at, priority in changes:
         thread, ts, _ = events[at % len(events)]
         data = pack_data(Kind.PRIORITY, priority & 0xFFFFFFFF)
         events.insert(at % len(events), (thread, ts, data))
-    blocks = blocks_of(made.process.columns(), list(sizes))
-    with tempfile.TemporaryDirectory() as folder:
-        trace = build(read(windowed(made.process, blocks, kept, Path(folder))))
+    columns = process.columns()
+    span_ns = int(columns.ts.max()) * share // 100
+    trace = windowed(process, drained(columns, polls), span_ns, since_ns=0, packed=True)
     whole = build(recording.capture())
     assert check(trace) == []
     was = {one.tid: whole.priorities.at(one.index, whole.end_ns) for one in whole.threads}
     assert {one.tid for one in trace.threads} <= set(was)
     for one in trace.threads:
         assert trace.priorities.at(one.index, trace.end_ns) == was[one.tid]
+
+
+@CHECKED
+@given(
+    lengths=st.lists(st.integers(1, 50), min_size=1, max_size=20),
+    polls=POLLS,
+    share=st.integers(0, 120),
+)
+def test_calls_that_end_in_the_window_are_there(
+    lengths: list[int], polls: list[Poll], share: int
+) -> None:
+    """During one long hold too, when nothing else tells the time; from the beginning on."""
+    recording = Recording()
+    process = recording.process()
+    thread, now = process.thread("main"), 1
+    process.wait(thread, 1, 0)
+    process.acquire(thread, 1, 1)
+    for length in lengths:
+        process.span(thread, now, now + length, Spot("app.py", 3, "work"))
+        now += length
+    process.end_ns = now
+    # Both events of a call in one block.
+    blocks = drained(process.columns(), [(2 * step, [2 * late[0]]) for step, late in polls])
+    trace = windowed(process, blocks, now * share // 100, since_ns=0, packed=False)
+    ends = 1 + np.cumsum(lengths)
+    assert check(trace) == [] and trace.notes == ()
+    assert trace.spans.end.tolist() == ends[ends > trace.start_ns].tolist()

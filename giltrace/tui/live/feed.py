@@ -22,12 +22,14 @@ from giltrace.analysis.recent import F8, Recent, recent, utilisation, waiters
 from giltrace.capture import Capture, CaptureError
 from giltrace.capture.follow import Follower
 from giltrace.capture.records import SourceText
-from giltrace.capture.window import Window, rewrite
+from giltrace.capture.rewrite import rewrite
+from giltrace.capture.window import Window
 from giltrace.errors import GiltraceError
 from giltrace.model.builder import build
 from giltrace.model.tables import I8, Thread
 from giltrace.model.trace import Trace
 from giltrace.record.live import Watched
+from giltrace.record.sampler import is_running
 from giltrace.record.sources import Sources
 from giltrace.tui.trace_source import TraceSource
 
@@ -144,7 +146,10 @@ class Feed:
     def _run(self) -> None:
         try:
             with Follower(
-                self._watched.capture, seconds=self._seconds, consume=self._watched.ours
+                self._watched.capture,
+                seconds=self._seconds,
+                consume=self._watched.ours,
+                alive=is_running,
             ) as follower:
                 self._follow(follower)
         except CaptureError as error:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from giltrace.capture import Capture, read
+from giltrace.capture.cut import runs_of
 from giltrace.capture.events import PAYLOAD_SHIFT, Kind
 from giltrace.capture.records import ProcessInfo, SessionInfo, ThreadInfo
-from giltrace.capture.window import Window, rewrite
+from giltrace.capture.rewrite import rewrite
+from giltrace.capture.window import MOST_BYTES, Window
 from giltrace.model import Trace
 from giltrace.model.builder import build
 from giltrace.model.invariants import check
@@ -35,9 +37,17 @@ def talk(process: ProcessRecording, rounds: int) -> None:
         process.release(b, t + 7 * MS, LINE, call=True, name="socket.recv", fd=3)
 
 
-def fed(recording: Recording, seconds: float, *, every: int = 20, **options: int) -> Window:
-    """A window that has been given a recording, in frames of some events."""
-    window = Window(recording.session, seconds=seconds, **options)
+def fed(
+    recording: Recording,
+    seconds: float,
+    *,
+    every: int = 20,
+    most_bytes: int = MOST_BYTES,
+    packed: bool = False,
+) -> Window:
+    """A window that has been given a recording, in blocks of some events."""
+    window = Window(round(seconds * 1e9), most_bytes=most_bytes, packed=packed)
+    window.write(recording.session)
     for process in recording.processes:
         for record in process.records():
             window.write(record)
@@ -124,7 +134,7 @@ def test_memory_is_bounded() -> None:
 
 def test_threads_that_come_and_go_are_forgotten() -> None:
     """A thread for each request does not make the window grow."""
-    window = Window(SessionInfo("", [], 0, 0), seconds=0.01)
+    window = Window(10 * MS, alive=lambda _process, _thread: False)
     window.write(ProcessInfo(0, 1, 0, 0, "3.11.7"))
     for thread in range(8_000):
         process = Recording().process()
@@ -151,12 +161,13 @@ def test_a_part_of_the_window() -> None:
 @pytest.mark.repo
 def test_a_window_is_a_capture(tmp_path: Path) -> None:
     """What is written of it can be read, and says what the window says."""
-    window = Window(read(SAMPLE).session, seconds=1)
+    window = Window(1000 * MS)
+    window.write(read(SAMPLE).session)
     for record, process, threads, words in _frames(read(SAMPLE)):
         if record is not None:
             window.write(record)
         else:
-            window.take(process, threads, words)
+            window.events(process, runs_of(threads), words.tobytes())
     path = tmp_path / "saved.giltrace"
     with path.open("wb") as file:
         size = rewrite(file, window.capture())
@@ -182,7 +193,8 @@ def _frames(capture: Capture) -> Iterator[tuple]:  # type: ignore[type-arg]
 
 def test_an_empty_window_is_an_empty_capture() -> None:
     """Before anything has come there is nothing, and that can be written."""
-    window = Window(SessionInfo("", [], 5, 6), seconds=1)
+    window = Window(1000 * MS)
+    window.write(SessionInfo("", [], 5, 6))
     assert window.capture().events == {}
     assert rewrite(io.BytesIO(), window.capture()) > 0
 
@@ -202,3 +214,48 @@ def test_priorities_of_before_are_remembered(every: int) -> None:
     for one in (trace, later):
         found = [one.priorities.at(thread, one.end_ns) for thread in (0, 1)]
         assert found == [-1, 7]
+
+
+def test_with_a_clock_a_window_gets_old_by_itself() -> None:
+    """When nothing happens any more, what had happened before is forgotten."""
+    now = [0]
+    window = Window(300 * MS, clock=lambda: now[0])
+    recording = made()
+    for record in recording.processes[0].records():
+        window.write(record)
+    columns = recording.processes[0].columns()
+    for at in range(len(columns)):
+        now[0] = int(columns.ts[at])
+        word = np.array([columns.ts[at], columns.data[at]], np.uint64)
+        window.events(0, [(int(columns.thread[at]), 1)], word.tobytes())
+    recent = build(window.capture())
+    assert window.oldest_ns >= now[0] - 310 * MS and len(recent.holds) > 50
+    now[0] += 10_000 * MS
+    quiet = build(window.capture(since_ns=now[0] - 300 * MS))
+    assert (window.bytes_kept, quiet.start_ns, quiet.end_ns) == (0, now[0] - 300 * MS, now[0])
+    assert [thread.name for thread in quiet.threads] == ["cpu", "io"]
+    assert check(quiet) == [] and quiet.notes == ()
+
+
+def test_of_threads_that_have_ended_only_what_they_did_is_shown() -> None:
+    """One without an event in the window is not there, unless it waited, perhaps for ever."""
+    recording = made(3)
+    process = recording.processes[0]
+    gone, stuck = process.thread("gone"), process.thread("stuck")
+    process.events[0:0] = _quiet(gone)
+    process.wait(stuck, 35 * MS, 6)
+    busy = process.thread("busy")
+    for i in range(10):
+        process.acquire(busy, (100 + i) * MS, 7 + i)
+        process.release(busy, (100 + i) * MS + 10)
+    window = Window(5 * MS, alive=lambda _process, thread: thread.name == "busy")
+    window.write(recording.session)
+    for record in process.records():
+        window.write(record)
+    columns = process.columns()
+    for thread, ts, data in zip(columns.thread, columns.ts, columns.data, strict=True):
+        window.events(0, [(int(thread), 1)], np.array([ts, data], np.uint64).tobytes())
+    trace = build(window.capture())
+    assert sorted(thread.name for thread in trace.threads) == ["busy", "stuck"]
+    assert trace.waits.start.tolist() == [trace.start_ns]
+    assert check(trace) == [] and trace.notes == ()

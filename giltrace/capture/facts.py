@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from giltrace.capture.records import (
     CallInfo,
@@ -25,8 +25,12 @@ from giltrace.capture.records import (
     ThreadName,
 )
 
-# The kernel is asked which of so many threads are gone, and again when there are twice as many.
+Alive: TypeAlias = Callable[[ProcessInfo, ThreadInfo], bool]
+"""Whether a thread of a process that has not ended still runs."""
+
+# It is asked which of so many threads are gone, and again when there are twice as many.
 _MANY_THREADS: Final = 4096
+_MOST_DESCRIPTORS: Final = 100_000
 
 
 class Facts:
@@ -38,8 +42,9 @@ class Facts:
         threads: those that may still run or have events in the window.
     """
 
-    def __init__(self, info: ProcessInfo) -> None:
+    def __init__(self, info: ProcessInfo, alive: Alive) -> None:
         self.info = info
+        self._alive = alive
         self.end: ProcessEnd | None = None
         self.threads: dict[int, ThreadInfo] = {}
         self._names: dict[int, ThreadName] = {}
@@ -63,10 +68,7 @@ class Facts:
             case CallInfo():
                 self._latest[CallInfo, record.call] = record
             case Descriptor():
-                told = self._descriptors.setdefault(record.fd, [])
-                told.append(record)
-                while len(told) > 1 and told[1].ts_ns < since_ns:
-                    del told[0]
+                self._describe(record, since_ns)
             case Sample():
                 self._samples.append(record)
                 while self._samples[0].ts_ns < since_ns:
@@ -76,33 +78,43 @@ class Facts:
             case ProcessInfo() | SessionInfo() | SourceText() | End():
                 raise TypeError(f"a {type(record).__name__} is no fact about a process")
 
+    def _describe(self, record: Descriptor, since_ns: int) -> None:
+        if record.fd in self._descriptors or len(self._descriptors) < _MOST_DESCRIPTORS:
+            told = self._descriptors.setdefault(record.fd, [])
+            told.append(record)
+            while len(told) > 1 and told[1].ts_ns < since_ns:
+                del told[0]
+
     def has_too_many_threads(self) -> bool:
         """Whether it is time to `forget_threads`."""
         return len(self.threads) >= self._look_at
 
-    def forget_threads(self, needed: set[int]) -> list[int]:
+    def forget_threads(self, needed: AbstractSet[int]) -> set[int]:
         """Forget threads that have ended, unless they are needed; returns which."""
-        gone = [
-            thread
-            for thread, info in self.threads.items()
-            if thread not in needed and not self._runs(info)
-        ]
+        gone = self.threads.keys() - self.running() - needed
         for thread in gone:
             del self.threads[thread]
             self._names.pop(thread, None)
         self._look_at = max(_MANY_THREADS, 2 * len(self.threads))
         return gone
 
-    def before_events(self, start_ns: int, needed: set[int]) -> Iterator[Record]:
+    def running(self) -> set[int]:
+        """The threads that still run."""
+        if self.end is not None:
+            return set()
+        return {one for one, info in self.threads.items() if self._alive(self.info, info)}
+
+    def before_events(self, start_ns: int, shown: AbstractSet[int]) -> Iterator[Record]:
         """What a capture that begins at ``start_ns`` has to say before the events.
 
         Args:
             start_ns: no record claims anything earlier.
-            needed: threads with events; of others, those that run.
+            shown: the threads that are in it.
         """
-        yield replace(self.info, start_ns=max(start_ns, self.info.start_ns))
+        latest_ns = start_ns if self.end is None else min(start_ns, self.end.ts_ns)
+        yield replace(self.info, start_ns=max(latest_ns, self.info.start_ns))
         for thread, info in self.threads.items():
-            if thread in needed or self._runs(info):
+            if thread in shown:
                 yield replace(info, start_ns=max(start_ns, info.start_ns))
                 if name := self._names.get(thread):
                     yield replace(name, ts_ns=max(start_ns, name.ts_ns))
@@ -110,10 +122,9 @@ class Facts:
         for told in self._descriptors.values():
             yield from told
 
-    def after_events(self, now_ns: int) -> Iterator[Record]:
-        """What it has to say after them."""
-        yield from self._samples
-        yield self.end or ProcessEnd(self.info.process, now_ns, 0, "left running")
-
-    def _runs(self, info: ThreadInfo) -> bool:
-        return self.end is None and os.path.exists(f"/proc/{self.info.pid}/task/{info.tid}")
+    def after_events(self, start_ns: int, until_ns: int) -> Iterator[Record]:
+        """What one that ends at ``until_ns`` has to say after them."""
+        for sample in self._samples:
+            if sample.ts_ns >= start_ns:
+                yield sample
+        yield self.end or ProcessEnd(self.info.process, until_ns, 0, "left running")
