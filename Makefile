@@ -73,21 +73,26 @@ bench: $(STAMP) ## measure what recording costs
 samples: $(STAMP) ## make sample_runs/ anew: most of an hour on a quiet machine
 	$(BIN)/python tools/make_samples.py $(PYTHONS)
 
-# Each tests/cunit/test_NAME.c is a program that tests giltrace/_core/NAME.c, without Python.
+# Each tests/cunit/test_NAME.c is a program that tests the part of giltrace/_core that needs no Python.
 C_TESTS := $(patsubst tests/cunit/test_%.c,%,$(wildcard tests/cunit/test_*.c))
+C_PARTS := arena clock got guard levels policy queue sched
 C_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fno-omit-frame-pointer -pthread -iquote giltrace/_core
+C_address := -fsanitize=address,undefined -fno-sanitize-recover=all
+C_thread := -fsanitize=thread
 
 sanitize: $(foreach s,address thread,$(C_TESTS:%=$(BUILD)/cunit/%-$(s))) ## run the C unit tests under sanitizers
 	@for test in $^; do echo "$$test"; "$$test" || exit 1; done
 
-$(BUILD)/cunit/%-address: tests/cunit/test_%.c giltrace/_core/%.c $(C_CODE)
-	@mkdir -p $(@D)
-	$(CC) $(C_TEST_FLAGS) -fsanitize=address,undefined -fno-sanitize-recover=all \
-		-o $@ $(filter %/test_$*.c %/$*.c,$^)
+define C_SANITIZED
+$(BUILD)/cunit/$(1)/%.o: giltrace/_core/%.c $(C_CODE)
+	@mkdir -p $$(@D)
+	$$(CC) $(C_TEST_FLAGS) $(C_$(1)) -c -o $$@ $$<
 
-$(BUILD)/cunit/%-thread: tests/cunit/test_%.c giltrace/_core/%.c $(C_CODE)
-	@mkdir -p $(@D)
-	$(CC) $(C_TEST_FLAGS) -fsanitize=thread -o $@ $(filter %/test_$*.c %/$*.c,$^)
+$(BUILD)/cunit/%-$(1): tests/cunit/test_%.c tests/cunit/check.h $(C_PARTS:%=$(BUILD)/cunit/$(1)/%.o)
+	$$(CC) $(C_TEST_FLAGS) $(C_$(1)) -o $$@ $$(filter-out %.h,$$^)
+endef
+$(foreach s,address thread,$(eval $(call C_SANITIZED,$(s))))
+.SECONDARY: # keep the object files
 
 clean: ## remove what was built, and the environment
 	rm -rf $(BUILD) $(VENV) dist docs/_build *.egg-info .mypy_cache .pytest_cache .ruff_cache \

@@ -2,26 +2,11 @@
  * the order of asking. Built under sanitizers by `make sanitize`. */
 #include "queue.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-
-#define CHECK(condition)                                                                         \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);              \
-            exit(1);                                                                             \
-        }                                                                                        \
-    } while (0)
+#include "check.h"
 
 #define N 64
 
-static uint64_t state = 1;
-
-static unsigned dice(unsigned sides)
-{
-    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (unsigned)(state >> 33) % sides;
-}
+static uint64_t luck = 1;
 
 static void check(const gt_queue_t *queue, const gt_waiter_t *waiters, const bool *in)
 {
@@ -47,15 +32,15 @@ static void random_comings_and_goings(void)
     gt_waiter_t waiters[N] = {0};
     bool in[N] = {false};
     for (int round = 0; round < 20000; round++) {
-        unsigned i = dice(N);
-        if (dice(4) == 0 && queue.first != NULL)
+        unsigned i = dice(&luck, N);
+        if (dice(&luck, 4) == 0 && queue.first != NULL)
             i = (unsigned)(queue.first - waiters);
         if (in[i]) {
             gt_queue_remove(&queue, &waiters[i]);
         } else {
-            waiters[i].level = (int)dice(3) - 1;
-            waiters[i].account_ns = (int64_t)dice(5) - 2;
-            waiters[i].asked_ns = (uint64_t)round + 1 - (round < 10 ? 0 : dice(10));
+            waiters[i].level = (int)dice(&luck, 3) - 1;
+            waiters[i].account_ns = (int64_t)dice(&luck, 5) - 2;
+            waiters[i].asked_ns = (uint64_t)round + 1 - (round < 10 ? 0 : dice(&luck, 10));
             gt_queue_add(&queue, &waiters[i]);
         }
         in[i] = !in[i];

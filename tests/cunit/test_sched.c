@@ -2,19 +2,13 @@
 #define _GNU_SOURCE
 #include "sched.h"
 
+#include "check.h"
+
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define CHECK(condition)                                                                         \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);              \
-            exit(1);                                                                             \
-        }                                                                                        \
-    } while (0)
 
 #define PREEMPTED (PERF_RECORD_MISC_SWITCH_OUT | 1u << 14)
 
