@@ -14,6 +14,7 @@
 #define PROBES 64
 
 typedef struct {
+    _Atomic uint32_t seq; /* odd while the entry is being written */
     _Atomic uint32_t tid; /* 0: empty */
     _Atomic int32_t level;
     _Atomic uint64_t born;
@@ -92,12 +93,13 @@ bool gt_levels_set(uint32_t tid, uint64_t born, int level, bool others, bool len
     else if (!entry->lent)
         entry->own = atomic_load_explicit(&entry->level, memory_order_relaxed);
     entry->lent = lent;
-    /* Taken out while it changes: a reader finds the old entry, none, or the new one. */
-    atomic_store_explicit(&entry->tid, 0, memory_order_relaxed);
+    uint32_t seq = atomic_load_explicit(&entry->seq, memory_order_relaxed);
+    atomic_store_explicit(&entry->seq, seq + 1, memory_order_relaxed);
     atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&entry->tid, tid, memory_order_relaxed);
     atomic_store_explicit(&entry->level, level, memory_order_relaxed);
     atomic_store_explicit(&entry->born, born, memory_order_relaxed);
-    atomic_store_explicit(&entry->tid, tid, memory_order_release);
+    atomic_store_explicit(&entry->seq, seq + 2, memory_order_release);
     if (others && atomic_fetch_add(&gt_levels_changes, 1) == UINT32_MAX)
         atomic_fetch_add(&gt_levels_changes, 1);
     return true;
@@ -108,11 +110,15 @@ bool gt_levels_get(uint32_t tid, uint64_t (*born)(uint32_t tid), int *level)
     entry_t *entry = find(tid);
     if (entry == NULL)
         return false;
+    uint32_t seq = atomic_load_explicit(&entry->seq, memory_order_acquire);
+    uint32_t whom = atomic_load_explicit(&entry->tid, memory_order_relaxed);
     int found = atomic_load_explicit(&entry->level, memory_order_relaxed);
     uint64_t whose = atomic_load_explicit(&entry->born, memory_order_relaxed);
     atomic_thread_fence(memory_order_acquire);
     /* Changed under our eyes: there is news, and who reads this for news looks again. */
-    if (atomic_load_explicit(&entry->tid, memory_order_relaxed) != tid || whose != born(tid))
+    if (seq % 2 != 0 || atomic_load_explicit(&entry->seq, memory_order_relaxed) != seq)
+        return false;
+    if (whom != tid || whose != born(tid))
         return false;
     *level = found;
     return true;
