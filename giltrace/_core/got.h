@@ -11,7 +11,7 @@
 typedef struct {
     const char *symbol;
     void *hook;
-    void *real; /* what a call reached before: the resolved function */
+    _Atomic(void *) real; /* what a call reached before: the resolved function */
     size_t n_slots;
     void **slots[GT_GOT_MAX_SLOTS];
     void *saved[GT_GOT_MAX_SLOTS];
