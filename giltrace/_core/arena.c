@@ -165,8 +165,8 @@ static gt_slot_t *slot_claim(const gt_arena_t *arena, uint32_t tid, uint64_t now
         atomic_store_explicit(&slot->name_seq, 0, memory_order_relaxed);
         atomic_store_explicit(&slot->name_len, 0, memory_order_relaxed);
         slot->start_ns = now_ns;
-        slot->read_chunk = 0;
-        slot->read_count = 0;
+        atomic_store_explicit(&slot->read_chunk, 0, memory_order_relaxed);
+        atomic_store_explicit(&slot->read_count, 0, memory_order_relaxed);
         uint32_t high = atomic_load(&header->slots_high);
         while (high < i + 1 && !atomic_compare_exchange_weak(&header->slots_high, &high, i + 1))
             ;
@@ -300,49 +300,57 @@ bool gt_wish(const gt_arena_t *arena, const gt_wish_t *wish)
     return true;
 }
 
+/* Whatever stands in shared memory is read once, checked, and used: the target may scribble over it
+ * in between. */
 size_t gt_drain(const gt_arena_t *arena, uint32_t index, gt_event_t *out, size_t room)
 {
     gt_slot_t *slot = &arena->slots[index];
-    uint32_t n_chunks = arena->n_chunks;
+    uint32_t at = atomic_load_explicit(&slot->read_chunk, memory_order_relaxed);
+    uint32_t done = atomic_load_explicit(&slot->read_count, memory_order_relaxed);
     size_t taken = 0;
-    if (slot->read_chunk == 0)
-        slot->read_chunk = atomic_load_explicit(&slot->first, memory_order_acquire);
-    while (slot->read_chunk != 0 && slot->read_chunk <= n_chunks && taken < room) {
-        gt_chunk_t *chunk = &arena->chunks[slot->read_chunk - 1];
+    if (at == 0)
+        at = atomic_load_explicit(&slot->first, memory_order_acquire);
+    while (at != 0 && at <= arena->n_chunks && taken < room) {
+        gt_chunk_t *chunk = &arena->chunks[at - 1];
         uint32_t count = atomic_load_explicit(&chunk->count, memory_order_acquire);
-        if (count > GT_CHUNK_EVENTS || slot->read_count > count)
+        if (count > GT_CHUNK_EVENTS || done > count)
             break; /* scribbled over: nothing here can be trusted any more */
-        size_t n = count - slot->read_count;
+        size_t n = count - done;
         if (n > room - taken)
             n = room - taken;
-        memcpy(out + taken, chunk->events + slot->read_count, n * sizeof *out);
+        memcpy(out + taken, chunk->events + done, n * sizeof *out);
         taken += n;
-        slot->read_count += (uint32_t)n;
+        done += (uint32_t)n;
         uint32_t next = atomic_load_explicit(&chunk->next, memory_order_acquire);
-        if (slot->read_count < GT_CHUNK_EVENTS || next == 0)
+        if (done < GT_CHUNK_EVENTS || next == 0)
             break;
-        chunk_give_back(arena, slot->read_chunk - 1);
-        slot->read_chunk = next;
-        slot->read_count = 0;
+        chunk_give_back(arena, at - 1);
+        at = next;
+        done = 0;
     }
+    atomic_store_explicit(&slot->read_chunk, at, memory_order_relaxed);
+    atomic_store_explicit(&slot->read_count, done, memory_order_relaxed);
     return taken;
 }
 
 bool gt_slot_free(const gt_arena_t *arena, uint32_t index)
 {
     gt_slot_t *slot = &arena->slots[index];
-    gt_event_t one;
-    if (gt_drain(arena, index, &one, 0) != 0)
+    uint32_t state = atomic_load_explicit(&slot->state, memory_order_acquire);
+    if (state != GT_SLOT_ACTIVE && state != GT_SLOT_RESERVED)
         return false;
-    uint32_t at = slot->read_chunk;
+    uint32_t at = atomic_load_explicit(&slot->read_chunk, memory_order_relaxed);
+    if (at == 0)
+        at = atomic_load_explicit(&slot->first, memory_order_acquire);
     if (at != 0 && at <= arena->n_chunks) {
         gt_chunk_t *chunk = &arena->chunks[at - 1];
-        if (slot->read_count < atomic_load_explicit(&chunk->count, memory_order_acquire) ||
+        uint32_t done = atomic_load_explicit(&slot->read_count, memory_order_relaxed);
+        if (done < atomic_load_explicit(&chunk->count, memory_order_acquire) ||
             atomic_load_explicit(&chunk->next, memory_order_acquire) != 0)
             return false;
         chunk_give_back(arena, at - 1);
     }
-    uint32_t state = atomic_exchange_explicit(&slot->state, GT_SLOT_FREE, memory_order_acq_rel);
+    state = atomic_exchange_explicit(&slot->state, GT_SLOT_FREE, memory_order_acq_rel);
     if (state == GT_SLOT_RESERVED)
         atomic_fetch_sub(&arena->header->slots_reserved, 1);
     atomic_fetch_add_explicit(&arena->header->slots_freed, 1, memory_order_release);

@@ -61,8 +61,8 @@ typedef struct {
     char reserved[24];
     _Atomic uint64_t name[GT_NAME_BYTES / 8]; /* UTF-8; read while being written, so by words */
     /* consumer */
-    uint32_t read_chunk; /* index + 1; 0: nothing read yet */
-    uint32_t read_count; /* events already taken from it */
+    _Atomic uint32_t read_chunk; /* index + 1; 0: nothing read yet */
+    _Atomic uint32_t read_count; /* events already taken from it */
     char pad[8];
 } gt_slot_t;
 
@@ -204,7 +204,7 @@ bool gt_wish(const gt_arena_t *arena, const gt_wish_t *wish);
 /* Copy at most `room` unread events of a slot to `out`; gives consumed chunks back. */
 size_t gt_drain(const gt_arena_t *arena, uint32_t slot, gt_event_t *out, size_t room);
 
-/* Free the slot of a thread that has ended, once it is drained. False: events left. */
+/* Free the slot of a thread that has ended, once it is drained. False: events left, or it is free. */
 bool gt_slot_free(const gt_arena_t *arena, uint32_t slot);
 
 /* Copy a slot's name (GT_NAME_BYTES of room). False while it is being written. */

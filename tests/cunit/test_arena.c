@@ -2,19 +2,13 @@
  * Built under AddressSanitizer+UBSan and under ThreadSanitizer by `make sanitize`. */
 #include "arena.h"
 
+#include "check.h"
+
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(condition)                                                                         \
-    do {                                                                                         \
-        if (!(condition)) {                                                                      \
-            fprintf(stderr, "%s:%d: failed: %s\n", __FILE__, __LINE__, #condition);              \
-            exit(1);                                                                             \
-        }                                                                                        \
-    } while (0)
 
 static gt_arena_t make(uint32_t slots, uint32_t chunks, uint64_t codes)
 {
@@ -212,6 +206,146 @@ static void producers_and_consumer_agree(void)
     free(shared.header);
 }
 
+/* Threads come and go, and some are named before they first write: slots and chunks go from hand
+ * to hand, and nothing is lost on the way. */
+enum { LIVES = 400, AT_ONCE = 6, EVENTS_OF_A_LIFE = 700, SLOTS = 16 };
+
+static _Atomic uint32_t ended[SLOTS]; /* the thread that had the slot has; its generation */
+static _Atomic uint32_t written, lives_over;
+static pthread_mutex_t naming = PTHREAD_MUTEX_INITIALIZER;
+
+static void *live(void *argument)
+{
+    uint32_t me = (uint32_t)(uintptr_t)argument;
+    for (uint32_t life = 0; life < LIVES; life++) {
+        uint32_t tid = 1 + life * AT_ONCE + me;
+        gt_writer_t writer = {0};
+        if (life % 3 == 0) {
+            pthread_mutex_lock(&naming); /* the GIL, as it were */
+            gt_slot_t *slot = gt_slot_for_tid(&shared, tid, life);
+            if (slot != NULL)
+                gt_slot_set_name(slot, "named", 5);
+            pthread_mutex_unlock(&naming);
+        }
+        while (!gt_attach(&shared, &writer, tid, life))
+            sched_yield();
+        for (uint64_t i = 0; i < EVENTS_OF_A_LIFE; i++)
+            while (!gt_push(&shared, &writer, tid, i))
+                sched_yield();
+        atomic_fetch_add(&written, EVENTS_OF_A_LIFE);
+        atomic_store(&ended[writer.slot - shared.slots], writer.slot->generation);
+    }
+    lives_over++;
+    return NULL;
+}
+
+/* Takes what there is of one slot. Pushes that found no room were made again, so that only LOST
+ * tells of them. */
+static uint64_t take(uint32_t s, uint64_t *next)
+{
+    gt_event_t out[300];
+    uint64_t taken = 0;
+    for (size_t n; (n = gt_drain(&shared, s, out, 300)) != 0;)
+        for (size_t i = 0; i < n; i++) {
+            if ((out[i].data & 15) == GT_LOST && out[i].data >> 16 != 0 && out[i].data != *next)
+                continue;
+            CHECK(out[i].data == *next && out[i].ts == shared.slots[s].tid);
+            ++*next;
+            taken++;
+        }
+    return taken;
+}
+
+static void slots_and_chunks_go_from_hand_to_hand(void)
+{
+    shared = make(SLOTS, 64, 0);
+    pthread_t threads[AT_ONCE];
+    for (uintptr_t i = 0; i < AT_ONCE; i++)
+        CHECK(pthread_create(&threads[i], NULL, live, (void *)i) == 0);
+    uint64_t taken = 0, next[SLOTS] = {0};
+    for (int last = 0; last < 2; last += lives_over == AT_ONCE)
+        for (uint32_t s = 0; s < SLOTS; s++) {
+            gt_slot_t *slot = &shared.slots[s];
+            uint32_t over = atomic_load(&ended[s]);
+            if (atomic_load_explicit(&slot->state, memory_order_acquire) != GT_SLOT_ACTIVE)
+                continue;
+            bool is_over = over != 0 && over == atomic_load(&slot->generation);
+            taken += take(s, &next[s]);
+            if (is_over && gt_slot_free(&shared, s))
+                next[s] = 0;
+        }
+    for (int i = 0; i < AT_ONCE; i++)
+        pthread_join(threads[i], NULL);
+    CHECK(taken == written && written == (uint32_t)AT_ONCE * LIVES * EVENTS_OF_A_LIFE);
+    CHECK(shared.header->slots_reserved == 0);
+    CHECK(shared.header->free_tail - shared.header->free_head == 64);
+    free(shared.header);
+}
+
+static void a_slot_is_freed_once(void)
+{
+    gt_arena_t arena = make(2, 16, 0);
+    gt_writer_t writer = {0};
+    gt_event_t out[1];
+    CHECK(gt_attach(&arena, &writer, 1, 0) && gt_push(&arena, &writer, 1, 1));
+    CHECK(gt_drain(&arena, 0, out, 1) == 1 && gt_slot_free(&arena, 0));
+    uint64_t chunks = arena.header->free_tail;
+    CHECK(!gt_slot_free(&arena, 0) && !gt_slot_free(&arena, 1));
+    CHECK(arena.header->free_tail == chunks);
+    free(arena.header);
+}
+
+/* The target scribbles over its memory for as long as it is read: that must not lead out of it.
+ * Not under ThreadSanitizer: these are races, on purpose. */
+#ifndef __SANITIZE_THREAD__
+static gt_arena_t theirs; /* the same memory; the reader's view of it is its own */
+
+static void *scribble(void *unused)
+{
+    static const uint32_t values[] = {0, 1, 2, 3, 252, 253, 16, 17, 1u << 31, UINT32_MAX};
+    uint64_t luck = 1;
+    while (running) {
+        gt_slot_t *slot = &theirs.slots[dice(&luck, 4)];
+        gt_chunk_t *chunk = &theirs.chunks[dice(&luck, 16)];
+        _Atomic uint32_t *const fields[] = {
+            &slot->state, &slot->first, &slot->read_chunk, &slot->read_count, &slot->name_len,
+            &slot->name_seq, &chunk->count, &chunk->next, &theirs.header->slots_high,
+            &theirs.free[dice(&luck, 16)],
+        };
+        unsigned field = dice(&luck, sizeof fields / sizeof *fields);
+        unsigned value = dice(&luck, sizeof values / sizeof *values);
+        atomic_store_explicit(fields[field], values[value], memory_order_relaxed);
+    }
+    return unused;
+}
+
+static void memory_that_changes_under_our_eyes_does_not_lead_astray(void)
+{
+    gt_arena_t arena = theirs = make(4, 16, 1024);
+    running = 1;
+    pthread_t target;
+    CHECK(pthread_create(&target, NULL, scribble, NULL) == 0);
+    uint64_t taken = 0;
+    for (int round = 0; round < 400000; round++) {
+        gt_event_t *out = malloc(40 * sizeof *out); /* so that one too many is noticed */
+        char *name = malloc(GT_NAME_BYTES);
+        uint32_t length = 0, s = (uint32_t)round % 4;
+        size_t n = gt_drain(&arena, s, out, 40);
+        CHECK(n <= 40);
+        taken += n;
+        if (gt_slot_get_name(&arena.slots[s], name, &length))
+            CHECK(length <= GT_NAME_BYTES);
+        gt_slot_free(&arena, s);
+        free(out);
+        free(name);
+    }
+    CHECK(taken != 0);
+    running = 0;
+    pthread_join(target, NULL);
+    free(arena.header);
+}
+#endif
+
 static void wishes_are_heard_in_order_and_bounded(void)
 {
     gt_arena_t arena = make(4, 16, 1024);
@@ -275,6 +409,11 @@ int main(void)
     the_code_region_is_bounded();
     a_scribbled_chunk_does_not_lead_astray();
     producers_and_consumer_agree();
+    a_slot_is_freed_once();
+    slots_and_chunks_go_from_hand_to_hand();
+#ifndef __SANITIZE_THREAD__
+    memory_that_changes_under_our_eyes_does_not_lead_astray();
+#endif
     wishes_are_heard_in_order_and_bounded();
     a_wish_is_whole_when_it_is_heard();
     puts("arena: ok");
