@@ -100,8 +100,12 @@ void gt_clock_setup(void)
     while (gt_now_ns() - from.ns < CALIBRATION_NS)
         ;
     instant_t to = read_both();
+    /* Stopped meanwhile, for seconds: that would not fit into what follows. */
+    if (to.ns - from.ns > 1000 * CALIBRATION_NS || to.ticks <= from.ticks)
+        return;
     ns_per_tick = ((to.ns - from.ns) << 32) / (to.ticks - from.ticks);
-    resync_ticks = (RESYNC_NS << 32) / ns_per_tick;
+    if (ns_per_tick != 0)
+        resync_ticks = (RESYNC_NS << 32) / ns_per_tick;
 }
 
 uint64_t gt_clock_ns(gt_clock_t *clock)
