@@ -201,9 +201,17 @@ static PyObject *reader_threads(reader_t *self, PyObject *Py_UNUSED(none))
     return unless_cut(self, news);
 }
 
+/* Of a copy: in the arena characters of two or four bytes lie where they come to lie, and may
+ * change between the time when CPython looks how wide they are and the time when it takes them. */
 static PyObject *text_bytes(const char *at, uint32_t chars, unsigned kind)
 {
-    PyObject *text = PyUnicode_FromKindAndData((int)kind, at, (Py_ssize_t)chars);
+    size_t size = (size_t)chars * kind;
+    void *copy = PyMem_Malloc(size);
+    if (copy == NULL)
+        return PyErr_NoMemory();
+    memcpy(copy, at, size);
+    PyObject *text = PyUnicode_FromKindAndData((int)kind, copy, (Py_ssize_t)chars);
+    PyMem_Free(copy);
     PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "surrogatepass") : NULL;
     Py_XDECREF(text);
     return bytes;
