@@ -12,6 +12,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* A drain takes no more: so what it needs stays the same however far the reader is behind. */
+#define MOST_EVENTS 65536
+
 typedef struct {
     uint32_t generation, name_seq;
 } seen_t;
@@ -27,7 +30,8 @@ typedef struct {
     uint64_t codes_read;
     seen_t *seen; /* per slot: what has been told of it */
     gt_event_t *buffer;
-    size_t room;
+    size_t room;   /* of the buffer, in events */
+    uint32_t turn; /* the slot with which the next drain begins */
 } reader_t;
 
 static void release(reader_t *self)
@@ -41,6 +45,11 @@ static void release(reader_t *self)
     self->memory = NULL;
     self->seen = NULL;
     self->buffer = NULL;
+}
+
+static size_t capacity(reader_t *self)
+{
+    return (size_t)self->arena.n_chunks * GT_CHUNK_EVENTS;
 }
 
 static void reader_dealloc(reader_t *self)
@@ -112,7 +121,7 @@ static PyObject *reader_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
         PyErr_SetString(PyExc_ValueError, "not an arena of this version of giltrace");
         goto fail;
     }
-    self->room = (size_t)self->arena.n_chunks * GT_CHUNK_EVENTS;
+    self->room = capacity(self) < MOST_EVENTS ? capacity(self) : MOST_EVENTS;
     self->buffer = malloc(self->room * sizeof *self->buffer);
     self->seen = calloc(self->arena.n_slots, sizeof *self->seen);
     if (self->buffer == NULL || self->seen == NULL) {
@@ -155,7 +164,11 @@ static PyObject *reader_drain(reader_t *self, PyObject *Py_UNUSED(none))
         return NULL;
     PyObject *runs = PyList_New(0);
     size_t taken = 0;
-    for (uint32_t i = 0; runs != NULL && i < slots_high(self) && taken < self->room; i++) {
+    uint32_t high = slots_high(self);
+    for (uint32_t n_seen = 0; runs != NULL && n_seen < high && taken < self->room; n_seen++) {
+        /* Where the buffer was full the last time, so that no thread is always the last. */
+        uint32_t i = self->turn < high ? self->turn : 0;
+        self->turn = i + 1;
         gt_slot_t *slot = &self->arena.slots[i];
         if (atomic_load_explicit(&slot->state, memory_order_acquire) != GT_SLOT_ACTIVE)
             continue;
@@ -346,6 +359,11 @@ static PyObject *reader_info(reader_t *self, void *Py_UNUSED(closure))
 
 static PyObject *reader_capacity(reader_t *self, void *Py_UNUSED(closure))
 {
+    return PyLong_FromSize_t(capacity(self));
+}
+
+static PyObject *reader_batch(reader_t *self, void *Py_UNUSED(closure))
+{
     return PyLong_FromSize_t(self->room);
 }
 
@@ -358,8 +376,8 @@ static PyObject *reader_policy(reader_t *self, void *Py_UNUSED(closure))
 
 static PyMethodDef methods[] = {
     {"drain", (PyCFunction)reader_drain, METH_NOARGS,
-     "drain() -> (runs, events)\n\nTake what the target has written since the last call: "
-     "[(slot, count), ...] and the events of all runs, 16 bytes each."},
+     "drain() -> (runs, events)\n\nTake what the target has written since the last call, "
+     "`batch` events at most: [(slot, count), ...] and the events of all runs, 16 bytes each."},
     {"threads", (PyCFunction)reader_threads, METH_NOARGS,
      "threads() -> [(slot, generation, tid, start_ns, name), ...]\n\n"
      "Slots that are new or renamed since the last call; name is bytes."},
@@ -388,6 +406,7 @@ static PyMethodDef methods[] = {
 
 static PyGetSetDef getset[] = {
     {"capacity", (getter)reader_capacity, NULL, "how many events the arena can hold", NULL},
+    {"batch", (getter)reader_batch, NULL, "how many events a drain takes at most", NULL},
     {"policy", (getter)reader_policy, NULL, "number of the policy that the target follows", NULL},
     {"info", (getter)reader_info, NULL, "(pid, start_ns, JSON bytes of the runtime)", NULL},
     {NULL, NULL, NULL, NULL, NULL},

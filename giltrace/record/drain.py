@@ -103,6 +103,19 @@ class ProcessDrain:
         """Take what is there; returns how many events that was."""
         if self.alive and self._has_ended():
             self.alive = False
+        taken = 0
+        while taken < self._reader.capacity:  # the rest has come meanwhile
+            batch = self._take()
+            taken += batch
+            if batch < self._reader.batch:
+                break
+        now = time.monotonic_ns()
+        self.pause_s = self._pause(taken, now - self._polled_ns)
+        self._polled_ns = now
+        return taken
+
+    def _take(self) -> int:
+        """Take a batch: so memory stays the same however far behind this is."""
         runs, events = self._reader.drain()
         # In this order: a run's thread and code are told before the run is written.
         self._take_gils()
@@ -117,8 +130,6 @@ class ProcessDrain:
         now = time.monotonic_ns()
         for descriptor in self._descriptors.update(events, now):
             self._writer.write(descriptor)
-        self.pause_s = self._pause(taken, now - self._polled_ns)
-        self._polled_ns = now
         if now - self._flushed_ns > _FLUSH_NS or sum(map(len, self._pending)) > _FLUSH_BYTES:
             self._write_events()
         return taken

@@ -83,6 +83,43 @@ for path, kind in ((base, (ValueError, BlockingIOError)), (base + "-link", OSErr
     )
 
 
+BATCHES = """
+import ctypes, sys, threading
+from giltrace import _core
+from tests.support.events import decode
+cycle = ctypes.CDLL(None).getppid
+N = 40_000
+_core.start(sys.argv[1], b"{}", slots=8, chunks=2048, codes_bytes=65536)
+def cycles():
+    for _ in range(N): cycle()
+threads = [threading.Thread(target=cycles) for _ in range(3)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+_core.stop()
+reader = _core.ArenaReader(sys.argv[1])
+batches = []
+while not batches or batches[-1]:
+    batches.append(decode(*reader.drain()))
+sizes = list(map(len, batches))
+assert sizes[:-2] == [reader.batch] * (len(sizes) - 2) and len(sizes) > 4, sizes
+kinds, last = {}, {}
+for event in (event for batch in batches for event in batch):
+    kinds[event.slot, event.kind] = kinds.get((event.slot, event.kind), 0) + 1
+    assert event.ts >= last.get(event.slot, 0)
+    last[event.slot] = event.ts
+assert reader.totals()["lost_events"] == 0
+assert sum(kinds[slot, "release"] >= N for slot in last) == 3, kinds
+# After each thread that filled a batch it is another's turn.
+firsts = [batch[0].slot for batch in batches[:4]]
+assert len(set(firsts)) > 1, firsts
+"""
+
+
+def test_a_drain_takes_a_batch_at_most(tmp_path: Path) -> None:
+    """However much there is: batch by batch nothing is missing, and no thread waits for others."""
+    run_python(BATCHES, tmp_path / "arena")
+
+
 CUT = """
 import os, sys
 from giltrace import _core
