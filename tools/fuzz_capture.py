@@ -101,6 +101,7 @@ def main() -> int:
     corpus = [scheduled(pieces(path.read_bytes())) for path in captures]
     rng = random.Random(options.seed)  # noqa: S311 -- it has to be repeatable
     signal.signal(signal.SIGALRM, _too_long)
+    options.keep.mkdir(parents=True, exist_ok=True)
     begun = told = time.monotonic()
     refused = n = 0
     found: set[str] = set()
@@ -114,7 +115,7 @@ def main() -> int:
             except Found as error:
                 if error.where not in found:
                     found.add(error.where)
-                    kept = Path(options.keep, f"found-{options.seed}-{n}.giltrace")
+                    kept = options.keep / f"found-{options.seed}-{n}.giltrace"
                     kept.write_bytes(data)
                     print(f"input {n} of seed {options.seed}: {error}\nkept: {kept}", flush=True)
             now = time.monotonic()
@@ -388,7 +389,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--whole-every", type=int, default=100)
-    parser.add_argument("--keep", default=".", help="where to leave an input that was found")
+    parser.add_argument("--keep", type=Path, default=Path(), help="where to leave an input that was found")
     return parser
 
 

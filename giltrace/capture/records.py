@@ -13,8 +13,12 @@ from collections.abc import Callable
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Final, TypeAlias
 
-# ``Index`` marks what must fit in 32 unsigned bits; the decoder goes by this very name.
+from giltrace.capture.events import GIL_MASK
+
+# ``Index`` marks what must fit in 32 unsigned bits, ``GilIndex`` what must fit in the 8 that an
+# event has for it; the decoder goes by these very names.
 Index: TypeAlias = int
+GilIndex: TypeAlias = int
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +86,7 @@ class GilInfo:
     """One GIL; ``gil`` is the number that the events of this process carry."""
 
     process: Index
-    gil: Index
+    gil: GilIndex
     interpreter: int = 0
     created_ns: int = 0
 
@@ -152,7 +156,7 @@ class SwitchInterval:
     """The switch interval of a GIL became ``interval_ns`` at ``ts_ns``."""
 
     process: Index
-    gil: Index
+    gil: GilIndex
     ts_ns: int
     interval_ns: int
 
@@ -291,6 +295,10 @@ def _is_index(value: object) -> bool:
     return type(value) is int and 0 <= value < 1 << 32
 
 
+def _is_gil_index(value: object) -> bool:
+    return type(value) is int and 0 <= value <= GIL_MASK
+
+
 def _is_row(value: object) -> bool:
     return isinstance(value, list) and len(value) == _SAMPLE_ROW and all(map(_is_int, value))
 
@@ -299,6 +307,7 @@ def _is_row(value: object) -> bool:
 _CHECKS: Final[dict[str, Callable[[object], bool]]] = {
     "int": _is_int,
     "Index": _is_index,
+    "GilIndex": _is_gil_index,
     "bool": lambda value: isinstance(value, bool),
     "str": lambda value: isinstance(value, str),
     "int | None": lambda value: value is None or _is_int(value),

@@ -77,6 +77,8 @@ def test_missing_fields_take_defaults_and_unknown_ones_are_ignored() -> None:
         b'{"process":1.0,"gil":2}',
         b'{"process":-1,"gil":2}',
         b'{"process":4294967296,"gil":2}',
+        b'{"process":1,"gil":256}',
+        b'{"process":1,"gil":-1}',
         b'{"process":1,"gil":2,"created_ns":9223372036854775808}',
         b'{"process":1,"gil":2,"created_ns":null}',
         b'{"process":1,"gil":' + b"9" * 5000 + b"}",
