@@ -389,7 +389,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=3600)
     parser.add_argument("--seed", type=int, default=time.time_ns() % 1_000_000)
     parser.add_argument("--whole-every", type=int, default=100)
-    parser.add_argument("--keep", type=Path, default=Path(), help="where to leave an input that was found")
+    parser.add_argument(
+        "--keep", type=Path, default=Path(), help="where to leave an input that was found"
+    )
     return parser
 
 
