@@ -45,7 +45,8 @@ class BlameRow(NamedTuple):
     Attributes:
         waiter: thread index.
         holder: thread index; None for the hand-off gap.
-        place: where the holder let go; number of a place, 0 for unknown and for the gap.
+        place: where the holder let go; number of a place, 0 for unknown and for the gap. By line
+            it is one of those in that line.
         call: in which C call; number of a call, 0 for none, unknown and the gap.
         wait_ns: how long, in all waits together.
         waits: how many waits it took part in.
@@ -105,14 +106,16 @@ def blame(trace: Trace, waits: I8 | None = None) -> Blame:
     )
 
 
-def table(trace: Trace, limit: int | None = None) -> list[BlameRow]:
+def table(trace: Trace, limit: int | None = None, *, by_line: bool = False) -> list[BlameRow]:
     """Blame by waiter, holder, place and call; the most expensive row first.
 
     Args:
         trace: the trace.
         limit: how many rows at most; None for all. Many threads can make very many.
+        by_line: all places in one line of a function count as one (see `Trace.line_of`).
     """
-    owners, group = _groups(trace)
+    places = trace.holds.place
+    owners, group = _groups(trace, trace.line_of[places] if by_line else places)
     width = len(owners)
     total = _Total()
     for which, split in _splits(trace):
@@ -231,7 +234,7 @@ def _splits(trace: Trace) -> Iterator[tuple[I8, _Split]]:
         begin = stop
 
 
-def _groups(trace: Trace) -> tuple[list[tuple[int | None, int, int]], I4]:
+def _groups(trace: Trace, place: I4) -> tuple[list[tuple[int | None, int, int]], I4]:
     """The distinct (thread, place, call) of holds, and for each hold the number of its own.
 
     Number 0 is the gap.
@@ -239,12 +242,12 @@ def _groups(trace: Trace) -> tuple[list[tuple[int | None, int, int]], I4]:
     holds, places, calls = trace.holds, max(1, len(trace.places)), max(1, len(trace.calls))
     if len(trace.threads) * places * calls <= np.iinfo(np.int32).max:
         keys, group = numbered(
-            (holds.thread * np.int32(places) + holds.place) * np.int32(calls) + holds.call
+            (holds.thread * np.int32(places) + place) * np.int32(calls) + holds.call
         )
     else:
         # Each is a 32-bit number, and there are at most 65,536 calls.
         keys, group = numbered(
-            (holds.thread * np.int64(places) + holds.place) * np.int64(calls) + holds.call
+            (holds.thread * np.int64(places) + place) * np.int64(calls) + holds.call
         )
     group += np.int32(1)
     owners: list[tuple[int | None, int, int]] = [(None, 0, 0)]

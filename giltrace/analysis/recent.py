@@ -63,7 +63,7 @@ def recent(trace: Trace, limit: int) -> Recent:
         p50, p90, p99 = (int(ns) for ns in found)
         percentiles = (p50, p90, p99, int(waits.max()))
     sums: defaultdict[tuple[int | None, int, int], list[int]] = defaultdict(lambda: [0, 0])
-    for row in table(trace, _ROWS):
+    for row in table(trace, _ROWS, by_line=True):
         total = sums[row.holder, row.place, row.call]
         total[0] += row.wait_ns
         total[1] += row.waits

@@ -14,11 +14,11 @@ from giltrace.model.trace import Trace
 
 @dataclass(frozen=True, slots=True)
 class StackRow:
-    """All holds of one thread that ended at one place with the same callers.
+    """All holds of one thread that ended in one line with the same callers.
 
     Attributes:
         thread: thread index.
-        place: where they ended; number of a place.
+        place: where the first of them ended; number of a place.
         stack: their callers; number of a stack.
         holds: how many there were.
         hold_ns: their length together.
@@ -50,7 +50,8 @@ def table(trace: Trace, limit: int | None = None) -> list[StackRow]:
         holds.stack[known].astype(np.int64) * len(trace.threads) + holds.thread[known]
     )
     # The innermost frame is the place; the same callers may have called from several lines.
-    keys, group = numbered(group * np.int64(len(trace.places)) + holds.place[known])
+    line = trace.line_of[holds.place[known]]
+    keys, group = numbered(group * np.int64(len(trace.places)) + line)
     count = len(keys)
     first = np.zeros(count, np.int64)
     first[group[::-1]] = known[::-1]

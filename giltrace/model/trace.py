@@ -21,6 +21,7 @@ from giltrace.model.running import Running, exact, running
 from giltrace.model.scheduling import Scheduling
 from giltrace.model.stacks import Stacks
 from giltrace.model.tables import (
+    I4,
     I8,
     CpuReadings,
     DropRequests,
@@ -132,6 +133,21 @@ class Trace:
     def expressions(self) -> Expressions:
         """What stands in the source at each place (looked up at use)."""
         return Expressions(self.sources)
+
+    @cached_property
+    def line_of(self) -> I4:
+        """int32 [places]: for each the first of those in its line of its function.
+
+        A thread that computes is made to let go at whichever expression of a line it is at.
+        """
+        first: dict[tuple[str, int, str], int] = {}
+        return np.array(
+            [
+                first.setdefault((place.filename, place.line, place.qualname), number)
+                for number, place in enumerate(self.places)
+            ],
+            np.int32,
+        )
 
     def holds_of(self, gil: int) -> slice:
         """Where the holds of one GIL are in the columns of ``holds``."""

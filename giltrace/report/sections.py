@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -14,7 +15,7 @@ from giltrace.model.text import printable
 from giltrace.report import offgil
 from giltrace.report.endings import endings
 from giltrace.report.tables import Column, Table
-from giltrace.wording.human import count, duration, share
+from giltrace.wording.human import count, duration, share, times
 from giltrace.wording.labels import Labels
 from giltrace.wording.remedies import Outlook
 from giltrace.wording.results import Results
@@ -52,7 +53,7 @@ def all_of(results: Results, top: int) -> Iterator[Table]:
     yield _gils(results, top)
     if worst := worst_waits(results.trace, top):
         yield _worst(worst, results.trace, results.labels)
-    if results.blame:
+    if results.blamed_lines:
         yield _blame(results, top)
     if results.stacks:
         yield _stacks(results, top)
@@ -185,12 +186,16 @@ def _worst(worst: Sequence[WorstWait], trace: Trace, labels: Labels) -> Table:
 
 def _parts(one: WorstWait, trace: Trace, labels: Labels) -> tuple[list[str], list[str]]:
     """Who held the GIL and for how long, a line each, without what is next to nothing."""
-    shown = [part for part in one.parts[:_PARTS] if part.ns * _PERCENT >= one.ns]
-    lines = [_culprit(part.hold, trace, labels) for part in shown]
-    spans = [duration(part.ns) for part in shown]
-    rest_ns = one.ns - sum(part.ns for part in shown)
+    culprits: defaultdict[str, list[int]] = defaultdict(list)
+    for part in one.parts:
+        culprits[_culprit(part.hold, trace, labels)].append(part.ns)
+    ordered = sorted(culprits.items(), key=lambda culprit: -sum(culprit[1]))
+    shown = [(who, ns) for who, ns in ordered[:_PARTS] if sum(ns) * _PERCENT >= one.ns]
+    lines = [f"{who} ({times(len(ns))})" if len(ns) > 1 else who for who, ns in shown]
+    spans = [duration(sum(ns)) for _, ns in shown]
+    rest_ns = one.ns - sum(sum(ns) for _, ns in shown)
     if rest_ns * _PERCENT >= one.ns:
-        lines.append(f"and {len(one.parts) - len(shown):,} more")
+        lines.append(f"and {len(one.parts) - sum(len(ns) for _, ns in shown):,} more")
         spans.append(duration(rest_ns))
     return lines, spans
 
@@ -204,7 +209,7 @@ def _culprit(hold: int, trace: Trace, labels: Labels) -> str:
 
 
 def _blame(results: Results, top: int) -> Table:
-    trace, labels, rows = results.trace, results.labels, results.blame
+    trace, labels, rows = results.trace, results.labels, results.blamed_lines
     shown = rows[:top]
     lines = [trace.expressions.of(trace.places[row.place]).line_text.strip() for row in shown]
     columns = [

@@ -75,7 +75,7 @@ def _held(results: Results, one: GilSummary) -> str:
     held_by = sums(holder, ns, len(trace.threads))
     thread = int(held_by.argmax())
     own = holder == thread
-    by_place = sums(trace.holds.place[here][own], ns[own], len(trace.places))
+    by_place = sums(trace.line_of[trace.holds.place[here][own]], ns[own], len(trace.places))
     place, most = int(by_place.argmax()), int(held_by[thread])
     how = "mostly" if 2 * most >= one.held_ns else "longest"
     if np.count_nonzero(held_by) == 1:

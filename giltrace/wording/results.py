@@ -74,8 +74,13 @@ class Results:
         return {gil: predictions for gil, predictions in played.items() if predictions}
 
     @cached_property
+    def blamed_lines(self) -> list[blame.BlameRow]:
+        """Who waited for whom at which line."""
+        return blame.table(self.trace, by_line=True)
+
+    @cached_property
     def blame(self) -> list[blame.BlameRow]:
-        """Who waited for whom."""
+        """Who waited for whom at which expression."""
         return blame.table(self.trace)
 
     @cached_property

@@ -177,13 +177,19 @@ def _preempted(scene: Scene, holds: I8) -> int | None:
 
 
 def _places(scene: Scene, holds: I8, ns: I8) -> tuple[HogPlace, ...]:
-    """Where a hog's holds ended."""
-    keys, index = numbered(scene.call[holds].astype(np.int64) << 32 | scene.place[holds])
+    """In which lines a hog's holds ended."""
+    place = scene.place[holds]
+    line = scene.trace.line_of[place]
+    keys, index = numbered(scene.call[holds].astype(np.int64) << 32 | line)
     lost, times = sums(index, ns, len(keys)), np.bincount(index, minlength=len(keys))
     found = []
     for number in np.argsort(-lost, kind="stable")[:_PLACES].tolist():
-        call, place = divmod(int(keys[number]), 1 << 32)
-        found.append(HogPlace(place, call, int(times[number]), int(lost[number])))
+        # For the line stands the place in it that cost most.
+        mine = np.flatnonzero(index == number)
+        places, one = numbered(place[mine].astype(np.int64))
+        dearest = int(places[sums(one, ns[mine], len(places)).argmax()])
+        call = int(keys[number]) >> 32
+        found.append(HogPlace(dearest, call, int(times[number]), int(lost[number])))
     return tuple(found)
 
 

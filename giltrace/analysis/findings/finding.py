@@ -80,10 +80,10 @@ class Victim:
 
 @dataclass(frozen=True, slots=True)
 class HogPlace:
-    """Where a hog let go in the end.
+    """In which line a hog let go in the end.
 
     Attributes:
-        place: number of a place, 0 for unknown.
+        place: number of a place, 0 for unknown; of those in the line, that which cost most.
         call: in which C call; number of a call, 0 for none and unknown.
         holds: how many holds that ended here were in the way.
         lost_ns: how much of the waits fell on them.
@@ -109,7 +109,7 @@ class Hog:
             core; close to 0 it computed.
         preempted_ns: for how long of that it could have run, and the kernel gave it no CPU; None
             where scheduling is not on record.
-        places: where they ended, most time first, a few at most.
+        places: the lines in which they ended, most time first, a few at most.
     """
 
     thread: int

@@ -130,7 +130,7 @@ def histogram(results: Results) -> list[Bin]:
 def blame_matrix(results: Results) -> Matrix | None:
     """Who waited how long for whom; the threads that matter most by name."""
     cells: defaultdict[tuple[int, int | None], int] = defaultdict(int)
-    for row in results.blame:
+    for row in results.blamed_lines:
         cells[row.waiter, row.holder] += row.wait_ns
     if not cells:
         return None

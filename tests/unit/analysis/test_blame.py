@@ -133,3 +133,23 @@ def test_pieces_make_no_difference(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_PIECE", 10)
     assert expected == table(trace)
     assert sum(row.wait_ns for row in expected) == int(trace.waits.ns.sum())
+
+
+def test_by_line_what_is_at_hand_in_it_does_not_matter() -> None:
+    """Places in one line of a function are one row, and its waits still count once."""
+    trace = timeline(
+        """
+        cpu: hold 0-2ms at a.py:1:0-3 in f hold 2-4ms at a.py:1:5-9 in f
+        cpu: hold 4-5ms at a.py:1:0-3 in g hold 5-6ms at b.py:1:0-3 in f
+        io:  wait 1-6ms hold 6-7ms
+        """
+    )
+    assert [(row.wait_ns, row.waits) for row in table(trace)] == [
+        (2 * MS, 1), (1 * MS, 1), (1 * MS, 1), (1 * MS, 1)
+    ]  # fmt: skip
+    rows = table(trace, by_line=True)
+    assert [(str(trace.places[row.place]), row.wait_ns, row.waits) for row in rows] == [
+        ("a.py:1 in f", 3 * MS, 1),
+        ("a.py:1 in g", 1 * MS, 1),
+        ("b.py:1 in f", 1 * MS, 1),
+    ]

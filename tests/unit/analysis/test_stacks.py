@@ -30,6 +30,17 @@ def test_who_made_others_wait_and_who_had_to_wait() -> None:
     assert len(rows) == 4
 
 
+def test_expressions_of_one_line_are_one_row() -> None:
+    """The line tells on whose behalf it was."""
+    (row,) = table(
+        timeline("""
+            cpu: hold 0-3ms at load.py:12:0-4 in spin from job.py:3 in run
+            cpu: hold 4-6ms at load.py:12:6-9 in spin from job.py:3 in run
+        """)
+    )
+    assert (row.holds, row.hold_ns) == (2, 5_000_000)
+
+
 def test_it_adds_up_to_blame() -> None:
     """What others waited during all of these holds is what blame says, without the gaps."""
     blamed = sum(row.wait_ns for row in blame_table(DEEP) if row.holder is not None)

@@ -155,6 +155,24 @@ def test_rows_left_out_are_counted() -> None:
     assert "and 3 more threads (--top)\n" in render(timeline(*lines), top=2)
 
 
+def test_one_holder_at_one_line_is_one_culprit() -> None:
+    """A long wait is told by who held the GIL at which line, however often that was."""
+    holds = " ".join(
+        f"hold {t}-{t + 4}ms at a.py:3:{t}-{t + 2} in f check" for t in range(0, 24, 4)
+    )
+    trace = timeline(
+        f"cpu: {holds}; other: hold 24-26ms at b.py:1 in g; io: wait 1-26ms hold 26-27ms"
+    )
+    shown = render(trace, width=100)
+    worst = shown.partition("Worst waits")[2].partition("Blame")[0]
+    assert re.search(r"io +25 ms +1 ms +cpu at a.py:3 in f \(6 times\) +23 ms", worst)
+    assert re.search(r"\n +other at b.py:1 in g +2 ms", worst)
+    assert "more" not in worst
+    blame = shown.partition("Blame")[2].partition("Off the GIL")[0]
+    assert len(re.findall("a.py:3", blame)) == 1
+    assert "`cpu`: 24 ms (89 % of the time) at a.py:3 in f." in " ".join(shown.split())
+
+
 def test_callers_where_they_were_recorded() -> None:
     """A recording with deeper stacks says on whose behalf the GIL was held."""
     text = render(

@@ -48,6 +48,26 @@ def test_a_convoy_has_victims_hogs_and_calls() -> None:
     assert (rest.kind, rest.waits, rest.lost_ns) == (Kind.CONTENDED, 5, 9 * MS)
 
 
+def test_a_hog_is_named_by_the_line_that_cost_most() -> None:
+    """However many expressions of that line it was made to let go at; the dearest stands for it."""
+    spots = ["a.py:3:0-4", "a.py:3:6-9", "a.py:3:6-9", "a.py:7:0-4", "a.py:7:0-4", "a.py:3:11-14"]
+    lines = ["cpu: hold 0-6ms at a.py:1 in f check"]
+    for i, spot in enumerate(spots):
+        t = 10 * i
+        lines += [
+            f"io: wait {t + 1}-{t + 6}ms request@{t + 6}ms hold {t + 6}-{t + 7}ms at s.py:4 in r",
+            f"cpu: wait {t + 6}-{t + 7}ms hold {t + 7}-{t + 16}ms at {spot} in f check",
+        ]
+    lines.append("io: wait 61-66ms request@66ms hold 66-67ms at s.py:4 in r")
+    trace = timeline(*lines)
+    places = find_all(trace)[0].hogs[0].places
+    assert [(str(trace.places[one.place]), one.holds) for one in places] == [
+        ("a.py:3 in f", 4),
+        ("a.py:7 in f", 2),
+    ]
+    assert trace.places[places[0].place].column == 6
+
+
 def test_stalls_are_told_by_request() -> None:
     """Two recv and a send make a request, however often recv is called for it."""
     lines = []
