@@ -80,8 +80,11 @@ C_TEST_FLAGS := -std=c11 -g -O1 -Wall -Wextra -Werror -fno-omit-frame-pointer -p
 C_address := -fsanitize=address,undefined -fno-sanitize-recover=all
 C_thread := -fsanitize=thread
 
-sanitize: $(foreach s,address thread,$(C_TESTS:%=$(BUILD)/cunit/%-$(s))) ## run the C unit tests under sanitizers
-	@for test in $^; do echo "$$test"; "$$test" || exit 1; done
+C_PROGRAMS := $(foreach s,address thread,$(C_TESTS:%=$(BUILD)/cunit/%-$(s)))
+
+sanitize: $(STAMP) $(C_PROGRAMS) ## run the C unit tests, and the core in targets, under sanitizers
+	@for test in $(C_PROGRAMS); do echo "$$test"; "$$test" || exit 1; done
+	tools/sanitized_tests
 
 define C_SANITIZED
 $(BUILD)/cunit/$(1)/%.o: giltrace/_core/%.c $(C_CODE)
