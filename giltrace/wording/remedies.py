@@ -56,8 +56,12 @@ class Outlook:
 
 
 def outlooks(results: Results) -> list[Outlook]:
-    """What would help at each GIL for which remedies were played."""
-    return [_outlook(results, predictions) for predictions in results.predictions.values()]
+    """What would help at each GIL for which remedies were played, and anybody waits."""
+    return [
+        _outlook(results, predictions)
+        for predictions in results.predictions.values()
+        if any(one.wait_ns for one in predictions)
+    ]
 
 
 def _outlook(results: Results, predictions: Sequence[Prediction]) -> Outlook:
@@ -93,17 +97,21 @@ def _hogs(prediction: Prediction, labels: Labels) -> str:
 
 def _remedy(one: Prediction, labels: Labels) -> Remedy:
     recorded = one.policy == AS_RECORDED
-    spread = one.high_ns - one.low_ns > _ALIKE * one.high_ns
     kept = share(one.hog_recorded if recorded else one.hog_progress, 1)
     return Remedy(
         name=name_of(one, labels),
         wait=duration(one.wait_ns) if one.wait_ns else "-",
         cycle=duration(one.recorded_ns if recorded else one.cycle_ns),
-        span="" if recorded or not spread else f"{duration(one.low_ns)} – {duration(one.high_ns)}",
+        span=f"{duration(one.low_ns)} – {duration(one.high_ns)}" if _varies(one) else "",
         gain="" if recorded else _gain(one),
         # Who is answered at once has more to do, and leaves less.
         hogs=f"≥ {kept}" if one.lower_bound and one.hog_progress < one.hog_recorded else kept,
     )
+
+
+def _varies(one: Prediction) -> bool:
+    """Whether there is a range to tell of."""
+    return one.policy != AS_RECORDED and one.high_ns - one.low_ns > _ALIKE * one.high_ns
 
 
 def _gain(one: Prediction) -> str:
@@ -130,8 +138,10 @@ def _notes(predictions: Sequence[Prediction]) -> list[str]:
     said += [window] if window else []
     missed = f"Played under its own rules, the recording is missed by {share(first.error, 1)}"
     said.append(f"{missed}: do not rely on this." if first.error > _MISSED else f"{missed}.")
+    if any(_varies(one) for one in predictions):
+        said.append("The ranges are those of luck in races for the GIL.")
     said.append(
-        "The ranges are those of luck in races for the GIL. In another process, and without a GIL, "
-        "each thread is given a core of its own, and passing data costs nothing."
+        "In another process, and without a GIL, each thread is given a core of its own, and "
+        "passing data costs nothing."
     )
     return said

@@ -53,9 +53,9 @@ switch interval 500 µs        1 ms   6 ms           1.7x               83 %
 giltrace run (priorities)        -   5 ms           2.0x               80 %
 Thread-1 in another process      -   5 ms           2.0x              100 %
 Python without a GIL             -   5 ms           2.0x              100 %
-Played under its own rules, the recording is missed by 0 %. The ranges are those
-of luck in races for the GIL. In another process, and without a GIL, each thread
-is given a core of its own, and passing data costs nothing.
+Played under its own rules, the recording is missed by 0 %. In another process,
+and without a GIL, each thread is given a core of its own, and passing data
+costs nothing.
 
 Threads
 thread      holds   %  waits  waiting   p50   p99   max  off GIL  forced out

@@ -20,6 +20,7 @@ def test_rows_of_a_convoy() -> None:
     assert ("switch interval 500 µs", "1 ms", "6 ms", "1.7x") in rows
     assert ("Python without a GIL", "-", "5 ms", "2.0x") in rows
     assert outlook.notes[0] == "Played under its own rules, the recording is missed by 0 %."
+    assert not any(row.span for row in outlook.rows) and "ranges" not in "".join(outlook.notes)
 
 
 def test_what_could_not_be_seen_makes_a_range() -> None:
@@ -42,3 +43,15 @@ def test_told_the_time_it_is_no_range() -> None:
 def test_nothing_is_predicted_where_nothing_is_the_matter() -> None:
     """A healthy program needs no remedy."""
     assert outlooks(Results(timeline(stories.HEALTHY))) == []
+
+
+def test_nothing_is_predicted_for_rounds_in_which_nobody_waits() -> None:
+    """One long hold, before anything was done again and again: rounds can become no faster."""
+    rounds = " ".join(
+        f"hold {t}-{t + 1}ms at s.py:4 in read call=_socket.socket.recv" for t in range(70, 130, 5)
+    )
+    first = "wait 1-60ms request@6ms hold 60-61ms at s.py:4 in read call=_socket.socket.recv"
+    trace = timeline(f"cpu: hold 0-60ms at c.py:1 in crunch check; io: {first} {rounds}")
+    results = Results(trace)
+    assert results.findings and results.predictions
+    assert outlooks(results) == []
