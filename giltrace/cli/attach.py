@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import count
 from pathlib import Path
 
 import click
@@ -12,11 +13,15 @@ from giltrace.record.policy import Name, policy_of
 from giltrace.record.settings import Calls
 
 
+class _Pid(click.IntRange):
+    name = "process id"
+
+
 @click.command(short_help="Record a process that runs already.")
 @recording_options
 @no_sched
 @policy_options(default=RECORDED)
-@click.argument("pid", type=click.IntRange(min=1), metavar="PID")
+@click.argument("pid", type=_Pid(min=1), metavar="PID")
 def attach(
     pid: int,
     path: Path | None,
@@ -54,7 +59,7 @@ def attach(
     chosen = policy_of(policy, rules)
     process = examine(pid)
     options = Options(
-        output=path or Path(f"{process.label}-{pid}.giltrace"),
+        output=path or _new(f"{process.label}-{pid}", force=force),
         force=force,
         duration_s=duration_s,
         settings=settings(stacks, calls, least_span_us, buffer_mib, children),
@@ -62,3 +67,10 @@ def attach(
     )
     outcome = record(process, options, StatusLine(enabled=not quiet), Interrupted())
     return conclude(outcome, options.output, quiet=quiet)
+
+
+def _new(name: str, *, force: bool) -> Path:
+    """The capture of a process that may be attached to again and again."""
+    numbered = (Path(f"{name}-{number}.giltrace") for number in count(2))
+    plain = Path(f"{name}.giltrace")
+    return plain if force or not plain.exists() else next(p for p in numbered if not p.exists())

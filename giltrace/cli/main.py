@@ -134,7 +134,8 @@ def _print_version(ctx: click.Context, _param: click.Parameter, wanted: bool) ->
     name=PROGRAM,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=(
-        "Start with: giltrace record script.py\n\n"
+        "\b\nStart with: giltrace record script.py\n"
+        "or, if it runs already: giltrace attach PID\n\n"
         "Exit codes: 0 done, 1 could not be done, 2 wrong usage, 3 recording cannot work here "
         "(doctor), 70 a fault of giltrace, 130 Ctrl-C, 141 nobody reads stdout any more. "
         "record and run pass on the code of the program."

@@ -203,6 +203,18 @@ def refused(pid: int, tmp_path: Path) -> str:
     return done.stderr
 
 
+def test_again_without_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second look at a process is a second capture; nothing is replaced and nothing refused."""
+    monkeypatch.chdir(tmp_path)
+    with running(tmp_path, MAINS["sleeps"]) as target:
+        for _ in range(2):
+            done = attach(target.pid, "-q", "--duration", "0.01")
+            assert (done.returncode, done.stderr) == (0, "")
+        names = {path.name for path in tmp_path.glob("*.giltrace")}
+        assert names == {f"target-{target.pid}.giltrace", f"target-{target.pid}-2.giltrace"}
+        assert target.end() == UNTOUCHED
+
+
 def test_no_such_process(tmp_path: Path) -> None:
     """A process that has ended is said not to be there."""
     with subprocess.Popen([sys.executable, "-c", ""]) as process:

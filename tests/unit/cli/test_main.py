@@ -87,6 +87,11 @@ def test_help_line_is_that_of_the_command(name: str) -> None:
             "hint: See giltrace report --help\n",
         ),
         (
+            ["attach", "gunicorn"],
+            "giltrace: invalid value for 'PID': 'gunicorn' is not a valid process id\n"
+            "hint: See giltrace attach --help\n",
+        ),
+        (
             ["attach", "--sched", "1"],
             "giltrace: 'giltrace attach' does not record what the kernel does with the threads\n"
             "hint: giltrace record --sched does: that is recorded from the start of a program.\n",
