@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import signal
 import subprocess
 import sys
 import textwrap
@@ -20,6 +21,28 @@ def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths)), **(extra or {})}
 
 
+def run_to_end(
+    command: list[str], *, timeout: float, env: Mapping[str, str], cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command and take its output; if it takes too long, nothing that it started stays."""
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        cwd=cwd,
+        start_new_session=True,
+    ) as process:
+        try:
+            output, words = process.communicate(timeout=timeout)
+        except BaseException:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+    return subprocess.CompletedProcess(command, process.returncode, output, words)
+
+
 def run_python(
     code: str,
     *args: str | Path,
@@ -28,13 +51,10 @@ def run_python(
     check: bool = True,
 ) -> subprocess.CompletedProcess[str]:
     """Run ``code`` with this interpreter; with ``check``, any exit but 0 fails the test."""
-    done = subprocess.run(
+    done = run_to_end(
         [sys.executable, "-X", "faulthandler", "-c", textwrap.dedent(code), *map(str, args)],
-        capture_output=True,
-        text=True,
         timeout=timeout,
         env=environment(env),
-        check=False,
     )
     if check and done.returncode != 0:
         raise AssertionError(f"exit code {done.returncode}\n{done.stdout}\n{done.stderr}")

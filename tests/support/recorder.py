@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from giltrace.capture import Capture
-from tests.support.python import environment
+from tests.support.python import environment, run_to_end
 
 
 def command(output: Path, *target: str, options: tuple[str, ...] = ("-q",)) -> list[str]:
@@ -26,15 +26,8 @@ def record(
     timeout: float = 60,
 ) -> subprocess.CompletedProcess[str]:
     """Record ``target`` to its end."""
-    return subprocess.run(
-        command(output, *target, options=options),
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        env=environment(env),
-        cwd=output.parent,
-        check=False,
-    )
+    whole = command(output, *target, options=options)
+    return run_to_end(whole, timeout=timeout, env=environment(env), cwd=output.parent)
 
 
 @contextmanager
