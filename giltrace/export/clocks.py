@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from giltrace.model.dense import by_thread, is_constant
+from giltrace.export.rows import chunks
+from giltrace.model.dense import by_thread, gather, is_constant, segments
 from giltrace.model.offgil import READING_INTERVAL_NS
 from giltrace.model.tables import I8, Bool
 
@@ -15,48 +16,69 @@ if TYPE_CHECKING:
     from giltrace.model import Trace
 
 
-@dataclass(frozen=True, slots=True)
 class Clocks:
     """CPU clocks that begin at 0 with the first hold of each thread.
 
-    What is not known (see `giltrace.model.running`) does not move them.
+    What is not known (see `giltrace.model.running`) does not move them. Holds are given by their
+    indices, as int64 [n]; of all that could be told of them only one column is kept.
 
     Attributes:
-        start: int64 [holds], the holder's clock when each hold begins.
-        held: int64 [holds], CPU time during the hold; 0 if it is not known.
-        off: int64 [holds], CPU time in the stretch off the GIL after it; 0 if it is not known.
-        shows_held: bool [holds], whether the hold is worth the two readings: it is known, and long
-            enough to have had readings of its own.
-        shows_off: bool [holds], whether the stretch after it is: its CPU time is.
+        last: the highest that any of them gets.
     """
 
-    start: I8
-    held: I8
-    off: I8
-    shows_held: Bool
-    shows_off: Bool
+    def __init__(self, trace: Trace) -> None:
+        self._trace = trace
+        self._start = np.empty(len(trace.holds), np.int64)
+        self.last = 0
+        order = by_thread(trace.holds.thread, len(trace.threads))
+        bounds = segments(gather(trace.holds.thread, order), len(trace.threads))
+        for first, end in pairwise(bounds.tolist()):
+            clock = 0
+            for some in chunks(end - first):
+                hold = order[first + some.start : first + some.stop]
+                after = clock + np.cumsum(self.held_ns(hold) + self.off_ns(hold))
+                self._start[hold[:1]] = clock
+                self._start[hold[1:]] = after[:-1]
+                clock = int(after[-1])
+            self.last = max(self.last, clock)
 
-    @property
-    def last(self) -> int:
-        """The highest that any of them gets."""
-        return int((self.start + self.held + self.off).max())
+    def at_start(self, hold: I8) -> I8:
+        """int64 [n]: the holder's clock when each hold begins."""
+        start: I8 = self._start[hold]
+        return start
+
+    def at_end(self, hold: I8) -> I8:
+        """int64 [n]: the same when it ends."""
+        return self.at_start(hold) + self.held_ns(hold)
+
+    def held_ns(self, hold: I8) -> I8:
+        """int64 [n]: CPU time during the hold; 0 if it is not known."""
+        idle = self._trace.running.not_running_ns[hold]
+        return np.where(idle >= 0, np.maximum(self._length(hold) - idle, 0), 0)
+
+    def off_ns(self, hold: I8) -> I8:
+        """int64 [n]: CPU time in the stretch off the GIL after it; 0 if it is not known."""
+        return np.maximum(self._trace.running.off_cpu_ns[hold], 0)
+
+    def shows_held(self, hold: I8) -> Bool:
+        """Bool [n]: whether the hold is worth the two readings.
+
+        That is if they are known, and it is long enough to have had readings of its own.
+        """
+        known: Bool = self._trace.running.not_running_ns[hold] >= 0
+        return known & (self._length(hold) >= READING_INTERVAL_NS)
+
+    def shows_off(self, hold: I8) -> Bool:
+        """Bool [n]: whether the stretch after it is: its CPU time is."""
+        shows: Bool = self.off_ns(hold) >= READING_INTERVAL_NS
+        return shows
+
+    def _length(self, hold: I8) -> I8:
+        length: I8 = self._trace.holds.end[hold] - self._trace.holds.start[hold]
+        return length
 
 
 def clocks(trace: Trace) -> Clocks | None:
     """The clocks of all threads; None if none was read."""
-    idle, off = trace.running.not_running_ns, trace.running.off_cpu_ns
-    if is_constant(off) or not len(off):
-        return None
-    ns = trace.holds.ns
-    held = np.where(idle >= 0, np.maximum(ns - idle, 0), 0)
-    shows_held = (idle >= 0) & (ns >= READING_INTERVAL_NS)
-    off = np.maximum(off, 0)
-    order = by_thread(trace.holds.thread, len(trace.threads))
-    used = (held + off)[order]
-    clock = np.cumsum(used) - used
-    thread = trace.holds.thread[order]
-    first = np.flatnonzero(np.diff(thread, prepend=-1))
-    clock -= np.repeat(clock[first], np.diff(first, append=len(order)))
-    start = np.empty(len(order), np.int64)
-    start[order] = clock
-    return Clocks(start, held, off, shows_held, off >= READING_INTERVAL_NS)
+    off = trace.running.off_cpu_ns
+    return None if is_constant(off) or not len(off) else Clocks(trace)

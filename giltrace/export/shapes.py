@@ -269,16 +269,13 @@ class Shapes:
 
     def _clock(self, hold: I8, *, is_release: bool) -> I8:
         assert self._clocks is not None
-        clock: I8 = self._clocks.start[hold]
-        if is_release:
-            clock = clock + self._clocks.held[hold]
-        return clock
+        return self._clocks.at_end(hold) if is_release else self._clocks.at_start(hold)
 
     def _off_clock(self, group: Group, mine: I8) -> I8:
         assert self._clocks is not None
         hold = group.released[mine]
         lasted = group.ts[mine] - self._trace.holds.end[hold]
-        used: I8 = np.minimum(self._clocks.off[hold], lasted)
+        used: I8 = np.minimum(self._clocks.off_ns(hold), lasted)
         return self._clock(hold, is_release=True) + used
 
     def _wait(self, at: _Facts) -> Columns:
@@ -331,5 +328,5 @@ class Shapes:
     def _shows(self, hold: I8, what: Literal["shows_held", "shows_off"]) -> Bool:
         if self._clocks is None:
             return np.zeros(len(hold), np.bool_)
-        shows: Bool = getattr(self._clocks, what)
-        return shows[hold]
+        shows: Bool = getattr(self._clocks, what)(hold)
+        return shows

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -47,7 +49,20 @@ def load(path: str | os.PathLike[str]) -> Trace:
         CaptureError: see `giltrace.capture.reader.read`.
     """
     # Nobody else has the capture, so its events can go while the trace grows.
-    return _build(read(path))
+    trace = _build(read(path))
+    _give_back()
+    return trace
+
+
+def _give_back() -> None:
+    """Return memory that is free to the system.
+
+    glibc keeps what it got for arrays that are gone, which after a large capture is more than the
+    trace takes; and it finds little use for it, because the next ones have other sizes.
+    """
+    if sys.platform == "linux":
+        # Other C libraries have no such function, nor the need for it.
+        getattr(ctypes.CDLL(None), "malloc_trim", int)(0)
 
 
 def build(capture: Capture) -> Trace:

@@ -8,7 +8,7 @@ made longer, and two of them never overlap.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class Window:
     end_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Draft:
     """Holds in final order (GIL, tenure) with final times.
 
@@ -69,6 +69,20 @@ class Draft:
 
 def draft_holds(lanes: Lanes, window: Window, mended: Mended) -> Draft:
     """All holds of one process."""
+    draft, closed = _acquired(lanes, window, mended)
+    mended.overlaps += _cut(draft, closed)
+    unclosed = len(closed) - int(np.count_nonzero(closed))
+    found = unpaired_releases(lanes)
+    if len(found):
+        _insert_unpaired(lanes, draft, found, window, mended)
+    _settle_unclosed(lanes, draft)
+    mended.no_release += unclosed - int(np.count_nonzero(draft.open))
+    _count_missing(draft, lanes.n_gils, mended)
+    return draft
+
+
+def _acquired(lanes: Lanes, window: Window, mended: Mended) -> tuple[Draft, Bool]:
+    """The holds whose acquires are on record, and whether their releases are."""
     acquires, tenure, of_event, twins = _in_tenure_order(lanes, mended)
     lane = gather(lanes.lane, acquires)
     gil = lanes.gil_of(lane)
@@ -85,15 +99,10 @@ def draft_holds(lanes: Lanes, window: Window, mended: Mended) -> Draft:
     np.maximum(end, start, out=end)
     still_open = ~closed
     still_open[unclosed[goes_on]] = False
-    draft = Draft(lane, gil, start, end, tenure, release, still_open, of_event, twins, moved)
-    mended.overlaps += _cut(draft, closed)
-    found = unpaired_releases(lanes)
-    if len(found):
-        draft = _with_unpaired(lanes, draft, found, window, mended)
-    _settle_unclosed(lanes, draft)
-    mended.no_release += len(unclosed) - int(np.count_nonzero(draft.open))
-    _count_missing(draft, lanes.n_gils, mended)
-    return draft
+    return (
+        Draft(lane, gil, start, end, tenure, release, still_open, of_event, twins, moved),
+        closed,
+    )
 
 
 def _closed(lanes: Lanes, acquires: I4) -> Bool:
@@ -160,36 +169,34 @@ def _cut(draft: Draft, closed: Bool) -> int:
     return int(np.count_nonzero(closed[over] & (excess > CLOCK_SKEW_NS)))
 
 
-def _with_unpaired(
+def _insert_unpaired(
     lanes: Lanes, draft: Draft, found: Unpaired, window: Window, mended: Mended
-) -> Draft:
-    """The draft with a hold for each release that has no acquire, as far as there is room."""
+) -> None:
+    """A hold for each release that has no acquire, as far as there is room (in place)."""
     known = Known(draft.gil, draft.start, draft.end, draft.tenure, draft.release >= 0)
     placed = place_unpaired(found, known)
+    del known
     found = placed.found
     mended.misplaced += placed.misplaced
     mended.no_acquire += int(np.count_nonzero(~placed.initial))
     # np.insert takes positions in the array as it was.
     where = placed.position
-    shift = np.arange(len(draft)) + np.searchsorted(where, np.arange(len(draft)), side="right")
-    stands = draft.of_event >= 0
-    draft.of_event[stands] = shift[draft.of_event[stands]]
+    for some in pieces(len(draft.of_event)):
+        hold = draft.of_event[some]
+        hold[hold >= 0] += np.searchsorted(where, hold[hold >= 0], side="right").astype(np.int32)
     new = where + np.arange(len(where))
     draft.of_event[found.release] = new
-    merged = replace(
-        draft,
-        lane=np.insert(draft.lane, where, lanes.lane[found.release]),
-        gil=np.insert(draft.gil, where, found.gil),
-        start=np.insert(draft.start, where, placed.end),
-        end=np.insert(draft.end, where, placed.end),
-        tenure=np.insert(draft.tenure, where, placed.tenure),
-        release=np.insert(draft.release, where, found.release),
-        open=np.insert(draft.open, where, np.zeros(len(where), np.bool_)),
-        moved=draft.moved or bool((placed.end > found.ts).any()),
-    )
-    _cut(merged, np.zeros(len(merged), np.bool_))
-    _open_early(merged, new, found, window)
-    return merged
+    # Column by column: those of a large capture should not all be in memory twice.
+    draft.lane = np.insert(draft.lane, where, lanes.lane[found.release])
+    draft.gil = np.insert(draft.gil, where, found.gil)
+    draft.start = np.insert(draft.start, where, placed.end)
+    draft.end = np.insert(draft.end, where, placed.end)
+    draft.tenure = np.insert(draft.tenure, where, placed.tenure)
+    draft.release = np.insert(draft.release, where, found.release)
+    draft.open = np.insert(draft.open, where, np.zeros(len(where), np.bool_))
+    draft.moved |= bool((placed.end > found.ts).any())
+    _cut(draft, np.zeros(len(draft), np.bool_))
+    _open_early(draft, new, found, window)
 
 
 def _open_early(draft: Draft, new: I8, found: Unpaired, window: Window) -> None:

@@ -18,15 +18,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from giltrace.model.dense import batches, by_thread, constant, gather, lifted, segments
 from giltrace.model.mending import CLOCK_SKEW_NS
 from giltrace.model.offgil import requests, stretches
 from giltrace.model.scheduling import Scheduling, time_in
 from giltrace.model.tables import I1, I4, I8, Bool, Cause, Columns, CpuReadings, Holds, Waits
+
+_T = TypeVar("_T", bound=np.generic)
 
 _ROWS: Final = 1 << 14
 _WAIT, _HOLD, _OFF, _IDLE, _HOLE = range(5)
@@ -62,11 +65,12 @@ def running(holds: Holds, waits: Waits, breaks: I8, cpu: CpuReadings, idle: Bool
         return Running(nothing, nothing)
     not_running = np.full(len(holds), -1, np.int64)
     off_cpu = np.full(len(holds), -1, np.int64)
-    for turns, readings in _batches(holds, waits, breaks, cpu, idle):
+    for turns, readings, wanted in _batches(holds, waits, breaks, cpu, idle):
         shares = _share(turns, readings)
-        real = turns.hold >= 0
-        not_running[turns.hold[real]] = shares.not_running()[real]
-        off_cpu[turns.hold[real]] = shares.off(turns.lane)[real]
+        hold = turns.hold[wanted]
+        real = hold >= 0
+        not_running[hold[real]] = shares.not_running()[wanted][real]
+        off_cpu[hold[real]] = shares.off(turns.lane)[wanted][real]
     return Running(not_running, off_cpu)
 
 
@@ -127,8 +131,8 @@ class _Readings:
 
 def _batches(
     holds: Holds, waits: Waits, breaks: I8, cpu: CpuReadings, idle: Bool
-) -> Iterator[tuple[_Turns, _Readings]]:
-    """The turns and the readings of some threads at a time."""
+) -> Iterator[tuple[_Turns, _Readings, slice]]:
+    """Turns and readings to work on together, and of which of these turns that tells all."""
     low, high = _extent(holds, waits, cpu)
     width = high - low + 1
     threads = 1 + max(int(rows.thread.max(initial=0)) for rows in (holds, waits, cpu))
@@ -146,29 +150,119 @@ def _batches(
         read = slice(int(cpu_bounds[first]), int(cpu_bounds[last]))
         if read.stop - read.start < 2:
             continue
-        mine = order[bounds[first] : bounds[last]]
         tried = vain[vain_bounds[first] : vain_bounds[last]]
-        if not len(mine) + len(tried):
+        turns = np.concatenate((order[bounds[first] : bounds[last]], ~tried))
+        if not len(turns):
             continue
-        thread = np.concatenate((holds.thread[mine], waits.thread[tried]))
-        times = (
-            np.concatenate((request[mine], waits.start[tried])),
-            np.concatenate((holds.start[mine], waits.end[tried])),
-            np.concatenate((holds.end[mine], waits.end[tried])),
+        parts = [_Part(slice(0, len(turns)), read, slice(0, len(turns)))]
+        if last == first + 1:
+            turns, parts = _parts(turns, holds, waits, cpu.ts[read], read.start)
+        for part in parts:
+            some = turns[part.turns]
+            thread = _of_turns(some, holds.thread, waits.thread) - first
+            times = (
+                _of_turns(some, request, waits.start),
+                _of_turns(some, holds.start, waits.end),
+                _of_turns(some, holds.end, waits.end),
+            )
+            at = cpu.thread[part.readings]
+            goes_on = np.zeros(len(at), np.bool_)
+            np.equal(at[1:], at[:-1], out=goes_on[:-1])
+            key = lifted(cpu.ts[part.readings], at - first, low, width)
+            yield (
+                _in_turn(
+                    np.maximum(some, -1),
+                    thread,
+                    _of_turns(some, holds.gil, waits.gil),
+                    [lifted(ts, thread, low, width) for ts in times],
+                    _of_turns(some, after, constant(_HOLE, len(waits), np.int8)),
+                ),
+                _Readings(key, cpu.cpu_ns[part.readings], goes_on),
+                part.wanted,
+            )
+
+
+def _of_turns(turns: I8, of_hold: npt.NDArray[_T], of_wait: npt.NDArray[_T]) -> npt.NDArray[_T]:
+    """A column for turns: numbers of holds, or if they are below 0 inverted ones of waits."""
+    found = of_hold[np.maximum(turns, 0)]
+    vain = turns < 0
+    found[vain] = of_wait[~turns[vain]]
+    return found
+
+
+class _Part(NamedTuple):
+    """Some turns of one thread, with what it takes to share out all their time.
+
+    Attributes:
+        turns: slice of its turns.
+        readings: slice of all readings.
+        wanted: of ``turns``, those of which nothing is cut off.
+    """
+
+    turns: slice
+    readings: slice
+    wanted: slice
+
+
+def _parts(
+    turns: I8, holds: Holds, waits: Waits, read_ns: I8, first: int
+) -> tuple[I8, list[_Part]]:
+    """The turns of one thread by time, in parts of about `_ROWS`, cut where its clock was read.
+
+    Between two readings nothing can be cut; but they are no further apart than recorders let them
+    be, unless the thread was idle.
+
+    Args:
+        turns: as for `_of_turns`.
+        holds: all holds.
+        waits: all waits.
+        read_ns: when the clock of the thread was read.
+        first: number of the first reading.
+    """
+    every = len(turns)
+    gil = _of_turns(turns, holds.gil, waits.gil)
+    # A stretch off one GIL may go on for many turns on another one.
+    if every <= _ROWS or (gil != gil[0]).any():
+        return turns, [_Part(slice(0, every), slice(first, first + len(read_ns)), slice(0, every))]
+    by = _of_turns(turns, holds.start, waits.start)
+    if (by[1:] < by[:-1]).any():
+        turns = turns[np.argsort(by, kind="stable")]
+    # Nothing before the acquire of a turn is later than this.
+    acquired = np.maximum.accumulate(_of_turns(turns, holds.start, waits.end))
+    parts: list[_Part] = []
+    start = 0
+    while start < every:
+        begin, since = _behind(start, acquired, read_ns)
+        stop, end, until = _ahead(start, acquired, read_ns)
+        parts.append(
+            _Part(
+                slice(begin, end),
+                slice(first + since, first + until),
+                slice(start - begin, stop - begin),
+            )
         )
-        at = cpu.thread[read]
-        goes_on = np.zeros(len(at), np.bool_)
-        np.equal(at[1:], at[:-1], out=goes_on[:-1])
-        yield (
-            _in_turn(
-                np.concatenate((mine, np.full(len(tried), -1, np.int64))),
-                thread,
-                np.concatenate((holds.gil[mine], waits.gil[tried])),
-                [lifted(ts, thread - first, low, width) for ts in times],
-                np.concatenate((after[mine], np.full(len(tried), _HOLE, np.int8))),
-            ),
-            _Readings(lifted(cpu.ts[read], at - first, low, width), cpu.cpu_ns[read], goes_on),
-        )
+        start = stop
+    return turns, parts
+
+
+def _behind(start: int, acquired: I8, read_ns: I8) -> tuple[int, int]:
+    """The turn and the reading from which on all is known of turns from ``start`` on."""
+    if not start:
+        return 0, 0
+    since = max(int(np.searchsorted(read_ns, acquired[start - 1], "right")) - 1, 0)
+    return min(start, max(int(np.searchsorted(acquired, read_ns[since])) - 1, 0)), since
+
+
+def _ahead(start: int, acquired: I8, read_ns: I8) -> tuple[int, int, int]:
+    """Where a part ends: behind which turn, and up to which turn and reading it has to know."""
+    every = len(acquired)
+    # What begins at a reading, though it has no length, belongs to what comes behind it.
+    until = int(np.searchsorted(read_ns, acquired[min(start + _ROWS, every - 1)], "right"))
+    if until < len(read_ns):
+        later = int(np.searchsorted(acquired, read_ns[until]))
+        if later < every:
+            return later - 1, later + 1, until + 1
+    return every, every, len(read_ns)
 
 
 def _extent(holds: Holds, waits: Waits, cpu: CpuReadings) -> tuple[int, int]:

@@ -125,13 +125,16 @@ def test_no_time_is_given_out_twice(
 
 
 @CHECKED
-@given(NUMBERS, st.integers(1, 4), SHARES, st.integers(1, 5))
-def test_several_threads_at_a_time_make_no_difference(
-    numbers: list[int], threads: int, shares: list[int], rows: int
+@given(
+    *(NUMBERS, st.tuples(st.integers(1, 4), st.integers(1, 2)), SHARES),
+    *(st.integers(1, 5), st.sampled_from([0, 20_000, 200_000])),
+)
+def test_what_is_worked_on_together_makes_no_difference(
+    numbers: list[int], counts: tuple[int, int], shares: list[int], rows: int, spacing_ns: int
 ) -> None:
-    """How many threads are worked on together is nobody's business."""
-    recording = scheduled(numbers, threads, 2)
-    add_clocks(recording.processes[0], shares)
+    """How many threads, or turns of one thread, are worked on at a time is nobody's business."""
+    recording = scheduled(numbers, *counts)
+    add_clocks(recording.processes[0], shares, spacing_ns=spacing_ns)
     whole = build(recording.capture()).running
     most, running._ROWS = running._ROWS, rows  # type: ignore[misc]
     try:
