@@ -164,6 +164,7 @@ def _look(watched: Watched, seconds: float) -> int:
     if app.failure is not None:
         diagnostics.error(app.failure.message, app.failure.hint)
         return diagnostics.ExitCode.ERROR
-    if watched.log is not None:
-        diagnostics.say(f"The output of the program: {watched.log.path}")
+    if (log := watched.log) is not None:
+        goes_on = "The program goes on. Its output" if log.in_use() else "The output of the program"
+        diagnostics.say(f"{goes_on}: {log.path}")
     return diagnostics.ExitCode.OK

@@ -53,13 +53,13 @@ class Log:
             if path is None:
                 self.file, name = tempfile.mkstemp(prefix="giltrace-output-", suffix=".log")
                 self.path = Path(name)
-                # The lock is that of all who inherit this open file: see `tidy`.
-                with suppress(OSError):
-                    fcntl.flock(self.file, fcntl.LOCK_EX)
             else:
                 how = os.O_TRUNC if force else os.O_EXCL
                 self.file = os.open(path, os.O_WRONLY | os.O_CREAT | how, 0o666)
                 self.path = path
+            # The lock is that of all who inherit this open file: see `in_use`.
+            with suppress(OSError):
+                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except FileExistsError:
             raise GiltraceError(f"{path} exists", "Name another file: --log FILE") from None
         except OSError as error:
@@ -68,15 +68,24 @@ class Log:
                 "Name another file: --log FILE",
             ) from None
 
-    def tidy(self) -> bool:
-        """Remove a temporary file if it is empty and nobody has it open; returns whether it was."""
-        if not self._temporary:
-            return False
+    def in_use(self) -> bool:
+        """Whether a process that was given the file has it open, or may have."""
         try:
             with open(self.path, "rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                if os.fstat(file.fileno()).st_size:
-                    return False
+        except FileNotFoundError:
+            return False
+        except OSError:
+            return True
+        return False
+
+    def tidy(self) -> bool:
+        """Remove a temporary file if it is empty and not in use; returns whether it was."""
+        if not self._temporary or self.in_use():
+            return False
+        try:
+            if self.path.stat().st_size:
+                return False
             self.path.unlink()
         except OSError:
             return False

@@ -98,7 +98,8 @@ def test_a_program_is_started_looked_at_and_left(tmp_path: Path) -> None:
         screen.press("Space")
         screen.until(" live  ")
         screen.press("q")
-        assert "EXIT 0" in screen.until("EXIT")
+        left = screen.until("EXIT")
+        assert "EXIT 0" in left and "The program goes on. Its output: out.log" in left
     assert (tmp_path / "out.log").read_text() == "ready\n"
     (tmp_path / "flag").touch()
     _until_lines(tmp_path / "out.log", 2)
@@ -124,29 +125,30 @@ def _until_lines(path: Path, lines: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "kept"),
+    ("code", "kept", "goes_on"),
     [
-        ("pass", False),
-        ("print('hello')", True),
+        ("pass", False, False),
+        ("print('hello')", True, False),
         # Its child has the file, and may have something to say one day.
-        ("import subprocess; subprocess.Popen(['sleep', '60'])", True),
+        ("import subprocess; subprocess.Popen(['sleep', '60'])", True, True),
     ],
 )
 def test_a_log_that_nobody_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, kept: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, kept: bool, goes_on: bool
 ) -> None:
     """It goes with the view if the program has said nothing, and nobody is left who could."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     watched = start(("-c", code), Settings(), Policy(), None, None, force=False)
-    assert watched.log is not None
-    path = watched.log.path
+    log = watched.log
+    assert log is not None
+    path = log.path
     try:
         while not watched.ended:
             time.sleep(0.01)
         assert path.parent == tmp_path and path.exists()
         assert watched.leave() == []
         assert [*tmp_path.iterdir()] == ([path] if kept else [])
-        assert (watched.log is None) is not kept
+        assert (watched.log is log) is kept and log.in_use() is goes_on
     finally:
         watched.leave()
         for pid in writers(path):
