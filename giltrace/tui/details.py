@@ -84,15 +84,15 @@ def _ended(source: TraceSource, hold: int) -> str:
 
 
 def _held_by(source: TraceSource, wait: int) -> tuple[list[Part], int]:
-    """Whose holds a wait fell on, by thread, place and call; and how many of these are left out."""
+    """Whose holds a wait fell on, by thread, line and call; and how many of these are left out."""
     trace, holds = source.trace, source.trace.holds
     split = blame(trace, np.array([wait]))
     total = int(trace.waits.end[wait] - trace.waits.start[wait])
     # A wait that lasts for all of a recording meets every hold in it.
     hold = np.maximum(split.hold, 0)
-    key = (holds.thread[hold].astype(np.int64) * len(trace.places) + holds.place[hold]) * len(
-        trace.calls
-    ) + holds.call[hold]
+    line = trace.line_of[holds.place[hold]]
+    key = holds.thread[hold].astype(np.int64) * len(trace.places) + line
+    key = key * len(trace.calls) + holds.call[hold]
     key[split.hold == GAP] = -1
     groups, index = np.unique(key, return_inverse=True)
     ns = sums(index, split.ns, len(groups))

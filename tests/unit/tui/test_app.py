@@ -66,6 +66,16 @@ def test_sizes(size: tuple[int, int]) -> None:
     assert "? help" in text.splitlines()[-1] or size[0] < 80
 
 
+def test_a_wait_names_each_line_once() -> None:
+    """Whose holds it fell on is told by line, whichever expression of it they ended at."""
+    holds = " ".join(
+        f"hold {t}-{t + 4}ms at a.py:3:{t}-{t + 2} in f check" for t in range(0, 24, 4)
+    )
+    trace = timeline(f"cpu: {holds}; io: wait 1-24ms hold 24-25ms")
+    text = show(trace, (100, 30), "x")
+    assert text.count("cpu at a.py:3 in f") == 1 and "100 %" in text
+
+
 @pytest.mark.parametrize("size", [(59, 40), (100, 19), (10, 3)])
 def test_too_small(size: tuple[int, int]) -> None:
     """It says so, and nothing else."""
