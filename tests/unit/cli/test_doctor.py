@@ -81,8 +81,10 @@ def test_this_machine() -> None:
     """The real checks run here without an exception, each once."""
     result = CliRunner().invoke(cli, ["doctor", "--json"])
     assert result.exit_code in (0, 3)
-    names = [check["name"] for check in json.loads(result.stdout)["checks"]]
+    checks = json.loads(result.stdout)["checks"]
+    names = [check["name"] for check in checks]
     assert names[:2] == ["interpreter", "tap"]
+    assert result.exit_code or "sees the GIL of this interpreter" in checks[1]["detail"]
     assert len(names) == len(set(names))
 
 
