@@ -18,7 +18,7 @@ import pytest
 
 import giltrace
 from giltrace.experiment import interpreters
-from tests.support.python import environment
+from tests.support.python import environment, wait_for
 
 QUICK = ("--requests", "20", "--repeat", "1")
 
@@ -119,8 +119,7 @@ def test_ctrl_c(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert (130, "giltrace: interrupted\n") == (process.returncode, err)
-    _gone, alive = psutil.wait_procs(family, timeout=30)
-    assert [] == alive
+    wait_for(*(member.pid for member in family))
     value = json.loads(document.read_text())
     assert value["interrupted"]
     assert 1 <= len(value["rows"]) <= 2
@@ -140,8 +139,7 @@ def test_ctrl_c_before_anything_is_finished(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert ("", "giltrace: interrupted\n") == process.communicate(timeout=60)
     assert 130 == process.returncode
-    _gone, alive = psutil.wait_procs(family, timeout=30)
-    assert [] == alive
+    wait_for(*(member.pid for member in family))
     value = json.loads(document.read_text())
     assert (True, []) == (value["interrupted"], value["rows"])
 
@@ -155,8 +153,7 @@ def test_killed(tmp_path: Path) -> None:
         family = process.children(recursive=True)
     process.kill()
     process.communicate(timeout=60)
-    _gone, alive = psutil.wait_procs(family, timeout=30)
-    assert [] == alive
+    wait_for(*(member.pid for member in family))
 
 
 def test_pythons_that_are_none(tmp_path: Path) -> None:

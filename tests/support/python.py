@@ -61,7 +61,12 @@ def run_python(
     return done
 
 
-def wait_for(pid: int) -> None:
-    """Return once a process that is not our child has ended."""
-    with contextlib.suppress(ProcessLookupError):
-        assert select.select([os.pidfd_open(pid)], [], [], 30)[0]
+def wait_for(*pids: int) -> None:
+    """Return once processes that are not our children have ended, whoever comes to see to that."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            fd = os.pidfd_open(pid)
+            try:
+                assert select.select([fd], [], [], 30)[0], f"process {pid} lives"
+            finally:
+                os.close(fd)

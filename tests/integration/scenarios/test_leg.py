@@ -13,7 +13,7 @@ import pytest
 
 from giltrace.scenarios import names
 from tests.integration.scenarios.conftest import skip_unless_possible
-from tests.support.python import environment
+from tests.support.python import environment, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -75,8 +75,7 @@ def test_no_process_is_left_behind(name: str, kind: str) -> None:
     _, error = process.communicate(timeout=60)
     assert b"" == error
     assert process.returncode < 0
-    _gone, alive = psutil.wait_procs(family, timeout=30)
-    assert [] == alive
+    wait_for(*(member.pid for member in family))
 
 
 def test_stdin_that_has_ended_before() -> None:

@@ -12,7 +12,7 @@ import pytest
 from giltrace.scenarios import ScenarioError
 from giltrace.scenarios.measures import MEASURES, measure
 from giltrace.scenarios.tasks import TASKS
-from tests.support.python import environment
+from tests.support.python import environment, wait_for
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
 
@@ -83,5 +83,4 @@ def test_no_process_is_left_behind(name: str) -> None:
         assert process.poll() is None
         family = [process, *process.children()]
     process.communicate(timeout=60)  # the other process writes to the same stderr
-    _gone, alive = psutil.wait_procs(family, timeout=30)
-    assert [] == alive
+    wait_for(*(member.pid for member in family))

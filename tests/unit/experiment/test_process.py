@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from giltrace.experiment.process import Ended, execute
-from tests.support.python import environment
+from tests.support.python import environment, wait_for
 
 # It has a child, and neither ends by itself.
 FAMILY = ["/bin/sh", "-c", "echo ready; sleep 1000000 & wait"]
@@ -95,5 +95,4 @@ execute([sys.executable, "-c", "import sys; sys.stdin.read()"], os.environ, 60)
         children = process.children()
     process.kill()
     process.wait()
-    _gone, alive = psutil.wait_procs(children, timeout=30)
-    assert [] == alive
+    wait_for(*(member.pid for member in children))
