@@ -47,13 +47,23 @@ def rows(path: Path) -> list[dict[str, Any]]:
     return list(json.loads(path.read_text())["rows"])
 
 
-def test_a_small_bench(tmp_path: Path) -> None:
-    """Two servers, alone and loaded, recorded: table, document, plot and captures agree."""
-    document, plot, captures = tmp_path / "out.json", tmp_path / "out.svg", tmp_path / "captures"
-    outputs = ("--json", document, "--plot", plot, "--record", captures)
-    code, out, err = bench(tmp_path, "blocking", "nonblocking", *QUICK, *outputs)
+@pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The outputs of a bench of two servers, alone and loaded, recorded."""
+    folder = tmp_path_factory.mktemp("small")
+    outputs = ("--json", folder / "captures.json", "--plot", folder / "out.svg")
+    code, out, err = bench(
+        folder, "blocking", "nonblocking", *QUICK, *outputs, "--record", folder / "captures"
+    )
     assert (0, []) == (code, err)
-    found = rows(document)
+    (folder / "table").write_text("\n".join(out))
+    return folder
+
+
+def test_a_small_bench(small: Path) -> None:
+    """Table, document, plot and captures agree."""
+    captures, out = small / "captures", (small / "table").read_text().splitlines()
+    found = rows(small / "captures.json")
     assert [("blocking", 0), ("blocking", 1), ("nonblocking", 0), ("nonblocking", 1)] == [
         (row["scenario"], row["load"]) for row in found
     ]
@@ -72,7 +82,7 @@ def test_a_small_bench(tmp_path: Path) -> None:
     names = [line.split("  ")[0] for line in out if line.startswith(("blocking", "nonblocking"))]
     assert ["blocking", "nonblocking"] == names
     assert 2 == sum(line.startswith("  + 1 spin ") for line in out)
-    assert "{http://www.w3.org/2000/svg}svg" == ET.parse(plot).getroot().tag
+    assert "{http://www.w3.org/2000/svg}svg" == ET.parse(small / "out.svg").getroot().tag
     assert {
         "blocking-alone.giltrace",
         "blocking-1-spin.giltrace",
@@ -87,17 +97,17 @@ def test_a_small_bench(tmp_path: Path) -> None:
 
 
 @pytest.mark.repo
-def test_captures_and_clients_agree(tmp_path: Path) -> None:
+def test_captures_and_clients_agree(small: Path, tmp_path: Path) -> None:
     """Waits of the server's thread, from its capture, are the best part of the client's times."""
     fill_figures = pytest.importorskip("tools.fill_figures")
-    words = ("--record", tmp_path, "--json", tmp_path / "captures.json")
-    assert 0 == bench(tmp_path, "blocking", "nonblocking", *QUICK, *words)[0]
+    folder = shutil.copytree(small / "captures", tmp_path / "with the document")
+    shutil.copy(small / "captures.json", folder)
     page = tmp_path / "page.md"
     page.write_text("<!-- figures: stalls -->\n<!-- end of figures -->\n")
-    text = fill_figures.fill(page, tmp_path)
+    text = fill_figures.fill(page, folder)
     lines = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert ["| `blocking`", "| `nonblocking`"] == [line[0] for line in lines]
-    loaded = [row for row in rows(tmp_path / "captures.json") if row["load"]]
+    loaded = [row for row in rows(small / "captures.json") if row["load"]]
     for row, (_name, releases, waits, _each, waited, _extra) in zip(loaded, lines, strict=True):
         assert 3 <= float(releases) <= 8
         assert 0 < float(waits) < float(releases) + 1
