@@ -182,7 +182,7 @@ if n:
 def test_many_short_children_take_little_memory(tmp_path: Path) -> None:
     """The memory of processes that have ended is given back while the recording goes on."""
     code = """
-import os
+import os, time
 def used():
     files = os.statvfs("/dev/shm")
     return (files.f_blocks - files.f_bfree) * files.f_frsize
@@ -191,8 +191,9 @@ for _ in range(100):
     if os.fork() == 0:
         os._exit(0)
     os.wait()
-# What is left is what the recorder has not come round to yet.
-assert used() - before < 100 << 20, used() - before
+# Each takes 2 MB. The recorder comes round to them while this program still runs.
+while used() - before > 20 << 20:
+    time.sleep(0.01)
 """
     done = record(tmp_path / "out.giltrace", script(tmp_path, code))
     assert (done.returncode, done.stderr) == (0, "")

@@ -118,7 +118,7 @@ def test_no_name_is_the_unknown_call() -> None:
         (type(hashlib.blake2b()).update, NATIVE),
         (type(threading.Lock()).acquire, LOCK),
     ],
-    ids=str,
+    ids=lambda value: value.name if isinstance(value, OffKind) else value.__qualname__,
 )
 def test_this_interpreter_calls_them_so(method: Callable[..., Any], kind: OffKind) -> None:
     """What C functions call themselves is what the tables know, whatever the version."""

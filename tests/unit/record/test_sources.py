@@ -215,8 +215,11 @@ def test_long_lines(tmp_path: Path, start: Start) -> None:
     assert "f()\n" + ("g()" * 1000)[:499] + "…" == record.text
 
 
-def test_large_functions_and_files(tmp_path: Path, start: Start) -> None:
+def test_large_functions_and_files(
+    tmp_path: Path, start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """500 lines of one function, 2,000 of one file, about a megabyte in all."""
+    monkeypatch.setattr("giltrace.record.sources._PATIENCE_S", 60.0)  # however slow this machine
     body = "".join(f"    f({'x' * 100})\n" for _ in range(800))
     text = "".join(f"def g{n}():\n{body}" for n in range(6))
     paths = [tmp_path / f"app{n}.py" for n in range(9)]
