@@ -320,8 +320,8 @@ class Shapes:
         hold = at.released[off]
         holds = self._trace.holds
         lasted = at.ts[off] - holds.end[hold]
-        used = self._trace.running.off_cpu_ns[hold]
-        kind[off] = kind_of(self._kinds_of_calls[holds.call[hold]], lasted, used, holds.cause[hold])
+        busy = self._trace.running.off_busy_ns[hold]
+        kind[off] = kind_of(self._kinds_of_calls[holds.call[hold]], lasted, busy, holds.cause[hold])
         known[off] = self._shows(hold, "shows_off")
         return kind, known
 

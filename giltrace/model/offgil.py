@@ -69,7 +69,9 @@ def requests(holds: Holds, waits: Waits) -> I8:
     return request
 
 
-def off_gil(holds: Holds, waits: Waits, breaks: I8, cpu_ns: I8, kinds: I1) -> OffGil:
+def off_gil(
+    holds: Holds, waits: Waits, breaks: I8, *, cpu_ns: I8, busy_ns: I8, kinds: I1
+) -> OffGil:
     """All stretches off the GIL as columns.
 
     Args:
@@ -77,6 +79,7 @@ def off_gil(holds: Holds, waits: Waits, breaks: I8, cpu_ns: I8, kinds: I1) -> Of
         waits: all waits.
         breaks: as for `stretches`.
         cpu_ns: int64 [holds], CPU time in the stretch after each hold, or -1.
+        busy_ns: int64 [holds], see `giltrace.model.running.Running`.
         kinds: int8, the `OffKind` of each call.
     """
     found = stretches(holds, waits, breaks)
@@ -102,28 +105,30 @@ def off_gil(holds: Holds, waits: Waits, breaks: I8, cpu_ns: I8, kinds: I1) -> Of
         hold=hold,
         next_wait=next_wait[kept],
         call=call,
-        kind=kind_of(gather(kinds, call), end - start, used, gather(holds.cause, hold)),
+        kind=kind_of(
+            gather(kinds, call), end - start, gather(busy_ns, hold), gather(holds.cause, hold)
+        ),
         cpu_ns=used,
     )
 
 
-def kind_of(known: I1, ns: I8, cpu_ns: I8, cause: I1) -> I1:
-    """int8: what each stretch is, by its cause, else its call, else by what the CPU clock tells.
+def kind_of(known: I1, ns: I8, busy_ns: I8, cause: I1) -> I1:
+    """int8: what each stretch is, by its cause, else its call, else by how busy the thread was.
 
     Args:
         known: the `OffKind` of its call.
         ns: its length.
-        cpu_ns: CPU time used in it, or -1.
+        busy_ns: see `giltrace.model.running.Running`.
         cause: of the hold before it.
     """
     kind = np.array(known)
     kind[cause == Cause.FORCED] = OffKind.SWITCH
-    if is_constant(cpu_ns):
+    if is_constant(busy_ns):
         return kind
     told = kind == OffKind.UNKNOWN
-    computes = (cpu_ns >= ns - cpu_ns) & (ns > 0) & (cpu_ns >= 0)
+    computes = (busy_ns >= ns - busy_ns) & (ns > 0) & (busy_ns >= 0)
     # What is shorter has no readings of its own: it is not known to have used no CPU.
-    blocked = (cpu_ns >= 0) & ~computes & (ns >= READING_INTERVAL_NS)
+    blocked = (busy_ns >= 0) & ~computes & (ns >= READING_INTERVAL_NS)
     kind[told & computes] = OffKind.NATIVE
     kind[told & blocked] = OffKind.BLOCKED
     return kind

@@ -26,7 +26,7 @@ import numpy.typing as npt
 from giltrace.model.dense import batches, by_thread, constant, gather, lifted, segments
 from giltrace.model.mending import CLOCK_SKEW_NS
 from giltrace.model.offgil import requests, stretches
-from giltrace.model.scheduling import Scheduling, time_in
+from giltrace.model.scheduling import Scheduled, Scheduling, time_in
 from giltrace.model.tables import I1, I4, I8, Bool, Cause, Columns, CpuReadings, Holds, Waits
 
 _T = TypeVar("_T", bound=np.generic)
@@ -44,10 +44,13 @@ class Running(Columns):
             nothing tells.
         off_cpu_ns: int64 [holds], CPU time in the stretch off the GIL after the hold; -1 likewise,
             or if there is no such stretch.
+        off_busy_ns: int64 [holds], the same with what the kernel kept from a thread that computes,
+            where it says so: it tells one that could not run from one that slept.
     """
 
     not_running_ns: I8
     off_cpu_ns: I8
+    off_busy_ns: I8
 
 
 def running(holds: Holds, waits: Waits, breaks: I8, cpu: CpuReadings, idle: Bool) -> Running:
@@ -62,7 +65,7 @@ def running(holds: Holds, waits: Waits, breaks: I8, cpu: CpuReadings, idle: Bool
     """
     if len(cpu) == 0 or len(holds) == 0:
         nothing = constant(-1, len(holds), np.int64)
-        return Running(nothing, nothing)
+        return Running(nothing, nothing, nothing)
     not_running = np.full(len(holds), -1, np.int64)
     off_cpu = np.full(len(holds), -1, np.int64)
     for turns, readings, wanted in _batches(holds, waits, breaks, cpu, idle):
@@ -71,7 +74,7 @@ def running(holds: Holds, waits: Waits, breaks: I8, cpu: CpuReadings, idle: Bool
         real = hold >= 0
         not_running[hold[real]] = shares.not_running()[wanted][real]
         off_cpu[hold[real]] = shares.off(turns.lane)[wanted][real]
-    return Running(not_running, off_cpu)
+    return Running(not_running, off_cpu, off_cpu)
 
 
 def exact(read: Running, holds: Holds, waits: Waits, breaks: I8, kernel: Scheduling) -> Running:
@@ -91,10 +94,15 @@ def exact(read: Running, holds: Holds, waits: Waits, breaks: I8, kernel: Schedul
     off = stretches(holds, waits, breaks)
     some = np.flatnonzero(off.end >= 0)
     hold, end = off.order[some], off.end[some]
-    on_cpu, known = time_in(kernel, holds.thread[hold], holds.end[hold], end)
+    thread, start = holds.thread[hold], holds.end[hold]
+    on_cpu, known = time_in(kernel, thread, start, end)
+    slept, _ = time_in(kernel, thread, start, end, Scheduled.SLEEPING)
     off_cpu = np.array(read.off_cpu_ns)
     off_cpu[hold[known]] = on_cpu[known]
-    return Running(not_running, off_cpu)
+    busy = np.where(on_cpu >= slept, np.maximum(end - start - slept, on_cpu), on_cpu)
+    off_busy = np.array(read.off_cpu_ns)
+    off_busy[hold[known]] = busy[known]
+    return Running(not_running, off_cpu, off_busy)
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,8 +113,15 @@ class Trace:
     @cached_property
     def off_gil(self) -> OffGil:
         """All stretches off the GIL (made at first use)."""
-        kinds = kinds_of(self.calls)
-        return off_gil(self.holds, self.waits, self.breaks, self.running.off_cpu_ns, kinds)
+        kinds, ran = kinds_of(self.calls), self.running
+        return off_gil(
+            self.holds,
+            self.waits,
+            self.breaks,
+            cpu_ns=ran.off_cpu_ns,
+            busy_ns=ran.off_busy_ns,
+            kinds=kinds,
+        )
 
     @cached_property
     def running(self) -> Running:

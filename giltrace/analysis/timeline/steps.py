@@ -220,7 +220,7 @@ def _follows(trace: Trace, found: Stretches, some: slice, kinds: I1) -> U1:
     kind = kind_of(
         kinds[holds.call[hold]],
         end - holds.end[hold],
-        trace.running.off_cpu_ns[hold],
+        trace.running.off_busy_ns[hold],
         holds.cause[hold],
     )
     follows = OF_KIND[kind]

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from giltrace.analysis.timeline.state import OF_KIND
+from giltrace.analysis.timeline.steps import steps
 from giltrace.capture.scheduling import What
 from giltrace.model import Scheduled, Trace, build, check
+from giltrace.model.calls import OffKind
 from giltrace.model.scheduling import time_in
 from tests.support.recording import Recording
 
@@ -206,6 +210,40 @@ def test_holds_are_known_to_run_or_not_exactly() -> None:
     assert check(trace) == []
     assert trace.running.not_running_ns.tolist() == [2_000_000, -1]
     assert trace.off_gil.cpu_ns.tolist() == [2_000_000]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind"),
+    [
+        # It runs for a tenth, and is kept from a CPU for the rest.
+        ([(1_100_000, What.PREEMPTED), (1_900_000, What.RUNS)], OffKind.NATIVE),
+        # It is woken after a moment, and then has to wait for a CPU like the other one.
+        (
+            [(1_010_000, What.SLEEPS), (1_100_000, What.WOKEN), (1_980_000, What.RUNS)],
+            OffKind.BLOCKED,
+        ),
+        ([(1_050_000, What.SLEEPS), (1_980_000, What.RUNS)], OffKind.BLOCKED),
+    ],
+)
+def test_a_thread_that_is_kept_from_a_cpu_does_not_sleep(
+    rows: list[tuple[int, What]], kind: OffKind
+) -> None:
+    """In a call that nobody knows, computing is told from blocking on a machine however busy."""
+    recording = Recording()
+    process = recording.process()
+    thread = process.thread("a", A)
+    process.acquire(thread, 500_000, 1)
+    process.release(thread, 1_000_000)
+    process.acquire(thread, 2_000_000, 2)
+    process.release(thread, 2_500_000)
+    process.end_ns = 3_000_000
+    for ts, what in ((400_000, What.RUNS), *rows):
+        recording.scheduled(ts, what, A)
+    trace = build(recording.capture())
+    assert trace.off_gil.kind.tolist() == [kind]
+    assert trace.off_gil.cpu_ns.tolist()[0] < 300_000
+    lane = steps(trace)
+    assert OF_KIND[kind] in lane.state
 
 
 def test_time_in_a_state_is_exact() -> None:
