@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include <Python.h>
+#include "compat.h"
 
 #include "calibration.h"
 
@@ -124,10 +124,6 @@ static bool watch(const gt_image_t *image, dance_t *found, unsigned *attempts, g
         return gt_fail(error, "memory protection forbids redirecting the interpreter's calls");
     if (known)
         return true;
-#ifdef Py_GIL_DISABLED
-    if (found->n == 0)
-        return gt_fail(error, "this interpreter runs without a GIL, so there is none to record");
-#endif
     char seen[MAX_STEPS + 1] = {0};
     memcpy(seen, found->op, found->n);
     snprintf(error->message, sizeof error->message,
@@ -141,6 +137,8 @@ bool gt_calibrate(const gt_image_t *image, gt_calibration_t *found, gt_error_t *
 {
     dance_t d;
     *found = (gt_calibration_t){0};
+    if (!gt_gil_stays())
+        return gt_fail(error, "this interpreter runs without a GIL, so there is none to record");
     if (!watch(image, &d, &found->attempts, error))
         return false;
     char *mutex = d.object[0];

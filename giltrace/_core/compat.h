@@ -22,8 +22,12 @@
 #else
 #include "internal/pycore_frame.h"
 #endif
+#ifdef Py_GIL_DISABLED
+#include "internal/pycore_interp.h"
+#endif
 #undef Py_BUILD_CORE
 
+#include <limits.h>
 #include <opcode.h>
 #include <stdbool.h>
 
@@ -45,6 +49,18 @@ static inline gt_frame_t *gt_top_frame(PyThreadState *tstate)
     return tstate->current_frame;
 #else
     return tstate->cframe->current_frame;
+#endif
+}
+
+/* Whether the main interpreter's GIL is there to stay. A free-threaded interpreter without one has
+ * it for a moment while it imports an extension module (pycore_gil.h: enabled). Context: that
+ * interpreter's thread state is current. */
+static inline bool gt_gil_stays(void)
+{
+#ifdef Py_GIL_DISABLED
+    return __atomic_load_n(&PyInterpreterState_Main()->ceval.gil->enabled, __ATOMIC_RELAXED) == INT_MAX;
+#else
+    return true;
 #endif
 }
 

@@ -82,13 +82,12 @@ static PyObject *core_finalizing(PyObject *Py_UNUSED(module), PyObject *Py_UNUSE
     Py_RETURN_NONE;
 }
 
-static PyObject *kept;
+static _Atomic(PyObject *) kept;
 
 static PyObject *core_keep(PyObject *Py_UNUSED(module), PyObject *what)
 {
-    PyObject *before = kept != NULL ? kept : Py_NewRef(Py_None);
-    kept = Py_NewRef(what);
-    return before;
+    PyObject *before = atomic_exchange(&kept, Py_NewRef(what));
+    return before != NULL ? before : Py_NewRef(Py_None);
 }
 
 static PyObject *core_set_level(PyObject *Py_UNUSED(module), PyObject *args)
