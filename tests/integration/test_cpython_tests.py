@@ -14,7 +14,10 @@ ROOT = Path(__file__).parent.parent.parent
 
 @pytest.mark.repo
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("test.test_thread") is None, reason="this Python has no tests")
+@pytest.mark.skipif(
+    find_spec("test") is None or find_spec("test.test_thread") is None,
+    reason="this Python has no tests",
+)
 def test_they_come_to_the_same(tmp_path: Path) -> None:
     """Threads, their locks and profile functions: every outcome is the one without giltrace."""
     page = tmp_path / "page.md"
