@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from giltrace.model import OffKind, check
+import pytest
+
+from giltrace.model import OffKind, build, check, running
 from giltrace.model.dense import is_constant
+from tests.support.layers import add_clocks
+from tests.support.recording import Recording
 from tests.support.timeline import timeline
 
 MS = 1_000_000
@@ -181,3 +185,27 @@ def test_kinds_without_readings() -> None:
     """Where nothing but the call is known, that decides."""
     trace = timeline("a: hold 0-1ms call=_thread.lock.acquire hold 2-3ms hold 4-5ms")
     assert trace.off_gil.kind.tolist() == [OffKind.LOCK, OffKind.UNKNOWN]
+
+
+def test_a_thread_is_never_worked_on_as_a_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many turns one thread has, memory is needed for a few of them only."""
+    recording = Recording()
+    process = recording.process(100)
+    thread = process.thread("A")
+    for turn in range(2_000):
+        process.acquire(thread, 100 * turn, turn + 1)
+        process.release(thread, 100 * turn + 60)
+    add_clocks(process, [3, 1], spacing_ns=1_000)
+    sizes: list[int] = []
+    share = running._share
+
+    def noted(turns: running._Turns, readings: running._Readings) -> running._Shares:
+        sizes.append(len(turns.hold))
+        return share(turns, readings)
+
+    monkeypatch.setattr(running, "_ROWS", 100)
+    monkeypatch.setattr(running, "_share", noted)
+    trace = build(recording.capture())
+    assert not trace.running.not_running_ns[:-10].any()  # behind the last reading nothing is known
+    assert sum(sizes) >= len(trace.holds)
+    assert max(sizes) < 150
