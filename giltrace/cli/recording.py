@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
-_ROWS: Final = 5
 _OPTIONS: Final = (
     click.option(
         "-o",
@@ -134,14 +133,18 @@ def conclude(outcome: Outcome, capture: Path, *, quiet: bool) -> int:
     if not quiet:
         _explain(capture)
         diagnostics.say(
-            f"\n{outcome.events:,} events, {outcome.capture_bytes / 1e6:.1f} MB: {capture}\n"
-            f"More of it: giltrace report {capture}"
+            f"\n{outcome.events:,} events, {_size(outcome.capture_bytes)}: {capture}\n"
+            f"With numbers and lines: giltrace report {capture}\n"
+            f"As a timeline: giltrace tui {capture}"
         )
     return outcome.exit_code
 
 
 def _explain(capture: Path) -> None:
-    """Write to stderr what `giltrace report` writes to stdout: that one is the target's."""
+    """Write to stderr, for stdout is the target's, how `giltrace report` begins.
+
+    Its tables would push the words off the screen.
+    """
     from giltrace.model import load
     from giltrace.report import terminal
 
@@ -150,8 +153,13 @@ def _explain(capture: Path) -> None:
     diagnostics.say(
         terminal.render(
             load(capture),
-            top=_ROWS,
+            tables=False,
             width=output.width(sys.stderr),
             colour=output.coloured(sys.stderr),
         ).rstrip("\n")
     )
+
+
+def _size(number: int) -> str:
+    """In MB, or in kB if it is small."""
+    return f"{number / 1e6:.1f} MB" if number >= 1e6 else f"{-(-number // 1000):,} kB"

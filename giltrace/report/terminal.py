@@ -28,8 +28,9 @@ def render(
     width: int | None = None,
     colour: bool = False,
     think_ns: int | None = None,
+    tables: bool = True,
 ) -> str:
-    """The whole report as text.
+    """The report as text.
 
     Args:
         trace: what to report.
@@ -37,11 +38,12 @@ def render(
         width: cells a line; None lets tables be as wide as they need.
         colour: use the escape sequences of a terminal.
         think_ns: how long the outside world takes to answer, if that is known.
+        tables: with the numbers behind the words.
     """
     results = Results(trace, think_ns=think_ns)
     out, written = console(colour)
     _words(out, results, prose_width(width))
-    for table in sections.all_of(results, top):
+    for table in sections.all_of(results, top) if tables else ():
         out.print()
         # A table that cannot get narrower is left to the terminal to wrap.
         out.print(table.fit(width), width=max(width or UNLIMITED, table.least))

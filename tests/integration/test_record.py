@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -84,6 +85,19 @@ def test_nothing_of_ours_warns_in_the_target(calls: str, tmp_path: Path) -> None
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.split() == ["child", "child", "thread"]
+
+
+def test_the_end_is_in_words_that_fit_a_screen(tmp_path: Path) -> None:
+    """What was found, and which commands tell more of it; the tables are for these."""
+    output = tmp_path / "out.giltrace"
+    done = record(output, "-c", "print('theirs')", options=())
+    assert (done.returncode, done.stdout) == (0, "theirs\n")
+    assert "was recorded for" in done.stderr and "Threads" not in done.stderr
+    assert words(done)[-2:] == [
+        f"With numbers and lines: giltrace report {output}",
+        f"As a timeline: giltrace tui {output}",
+    ]
+    assert re.fullmatch(rf"[\d,]+ events, \d+ kB: {re.escape(str(output))}", words(done)[-3])
 
 
 def test_an_own_sitecustomize_still_runs(tmp_path: Path) -> None:
