@@ -104,20 +104,23 @@ class Facts:
             return set()
         return {one for one, info in self.threads.items() if self._alive(self.info, info)}
 
-    def before_events(self, start_ns: int, shown: AbstractSet[int]) -> Iterator[Record]:
-        """What a capture that begins at ``start_ns`` has to say before the events.
+    def before_events(
+        self, start_ns: int, until_ns: int, shown: AbstractSet[int]
+    ) -> Iterator[Record]:
+        """What a capture of a stretch of time has to say before the events.
 
         Args:
-            start_ns: no record claims anything earlier.
+            start_ns: when it begins: no record claims anything earlier.
+            until_ns: when it ends.
             shown: the threads that are in it.
         """
         latest_ns = start_ns if self.end is None else min(start_ns, self.end.ts_ns)
         yield replace(self.info, start_ns=max(latest_ns, self.info.start_ns))
         for thread, info in self.threads.items():
-            if thread in shown:
+            if thread in shown and info.start_ns <= until_ns:
                 yield replace(info, start_ns=max(start_ns, info.start_ns))
                 if name := self._names.get(thread):
-                    yield replace(name, ts_ns=max(start_ns, name.ts_ns))
+                    yield replace(name, ts_ns=min(until_ns, max(start_ns, name.ts_ns)))
         yield from self._latest.values()
         for told in self._descriptors.values():
             yield from told
@@ -125,6 +128,6 @@ class Facts:
     def after_events(self, start_ns: int, until_ns: int) -> Iterator[Record]:
         """What one that ends at ``until_ns`` has to say after them."""
         for sample in self._samples:
-            if sample.ts_ns >= start_ns:
+            if start_ns <= sample.ts_ns <= until_ns:
                 yield sample
         yield self.end or ProcessEnd(self.info.process, until_ns, 0, "left running")

@@ -20,6 +20,8 @@ import numpy as np
 from giltrace.capture.cut import (
     NO_PAST,
     U32,
+    U64,
+    Bool,
     Digest,
     Past,
     after,
@@ -82,6 +84,10 @@ class _Block(_Packed):
         self.digest = digest
         self.size += runs.nbytes + digest.past.words.nbytes
 
+    def columns(self) -> tuple[U32, U64]:
+        """The thread of each event, and its two words."""
+        return owners(self.runs), words_of(self.raw())
+
 
 @dataclass(slots=True)
 class _Process:
@@ -89,12 +95,14 @@ class _Process:
 
     Attributes:
         cut_ns: since when its events are complete; 0: all are there.
+        complete_ns: until when they are; 0: nobody has said so yet.
     """
 
     facts: Facts
     blocks: deque[_Block]
     past: Past = NO_PAST
     cut_ns: int = 0
+    complete_ns: int = 0
 
     @property
     def threads(self) -> set[int]:
@@ -157,14 +165,18 @@ class Window:
     def oldest_ns(self) -> int:
         """Since when events are kept."""
         processes = self._processes.values()
-        return max((process.cut_ns for process in processes), default=0) or min(
-            (process.facts.info.start_ns for process in processes), default=0
-        )
+        return self._cut_ns or min((one.facts.info.start_ns for one in processes), default=0)
 
     @property
     def processes(self) -> Sequence[ProcessInfo]:
         """The processes that are in the window."""
         return [process.facts.info for process in self._processes.values()]
+
+    @property
+    def complete_ns(self) -> int:
+        """Until when everything has come; now, as far as nobody has said otherwise."""
+        running = (one for one in self._processes.values() if one.facts.end is None)
+        return min((one.complete_ns for one in running if one.complete_ns), default=self._now())
 
     def threads_of(self, process: int) -> AbstractSet[int]:
         """The threads of a process that are known: all that have not ended, and perhaps more."""
@@ -208,8 +220,17 @@ class Window:
         self._scheduling.append(block)
         self._keep(block)
 
+    def complete(self, process: int, until_ns: int) -> None:
+        """Take note that of one process everything has come that happened up to a time."""
+        if process in self._processes:
+            self._processes[process].complete_ns = until_ns
+
     def flush(self) -> None:
         """Nothing: who wants to see it makes a capture."""
+
+    @property
+    def _cut_ns(self) -> int:
+        return max((process.cut_ns for process in self._processes.values()), default=0)
 
     def _now(self) -> int:
         return self.newest_ns if self._clock is None else self._clock()
@@ -283,17 +304,17 @@ class Window:
         Args:
             sink: where to; it has the session record already.
             since_ns: nothing before it counts.
-            until_ns: what has not ended ends then; None: now.
+            until_ns: nor does anything after it; None: now.
             sources: source text to go with it, while the recording goes on.
 
         Raises:
             OSError: it cannot be written.
         """
         now = self._now()
-        until = now if until_ns is None else until_ns
         self._forget(now)
+        until = max((now if until_ns is None else until_ns), self._cut_ns)
         for process in self._processes.values():
-            self._save(process, max(process.cut_ns, since_ns), sink)
+            self._save(process, max(process.cut_ns, since_ns), until, sink)
         for rows in self._scheduling:
             sink.scheduling(rows.raw())
         for process in self._processes.values():
@@ -304,13 +325,16 @@ class Window:
         sink.write(self.end or End(until, None, None, GOES_ON))
         sink.flush()
 
-    def _save(self, process: _Process, cut_ns: int, sink: CaptureWriter | Gatherer) -> None:
-        """Write what there is of one process since a time: its facts, then its events."""
+    def _save(
+        self, process: _Process, cut_ns: int, until_ns: int, sink: CaptureWriter | Gatherer
+    ) -> None:
+        """Write what there is of one process between two times: its facts, then its events."""
         facts, number = process.facts, process.facts.info.process
-        before, blocks = self._cut(process, cut_ns)
+        before, blocks = self._since(process, cut_ns)
+        blocks = self._until(blocks, until_ns)
         shown = facts.running() | before.busy()
         shown.update(*(block.digest.threads for block in blocks))
-        for record in facts.before_events(cut_ns, shown):
+        for record in facts.before_events(cut_ns, until_ns, shown):
             sink.write(record)
         if facts.end is None or facts.end.ts_ns > cut_ns:
             threads, words = before.events(cut_ns, shown)
@@ -319,7 +343,7 @@ class Window:
             words = clip_spans(words_of(block.raw()), cut_ns)
             sink.events(number, block.runs.tolist(), words.tobytes())
 
-    def _cut(self, process: _Process, cut_ns: int) -> tuple[Past, list[_Block]]:
+    def _since(self, process: _Process, cut_ns: int) -> tuple[Past, list[_Block]]:
         """What went before a time, and blocks of what came after it."""
         if not cut_ns:
             return NO_PAST, list(process.blocks)
@@ -333,21 +357,34 @@ class Window:
                 continue
             rest = [block]
             if first <= cut_ns or not about.headless <= begun:
-                early, rest = self._split(block, cut_ns, begun)
-                gone.append(early)
+                threads, words = block.columns()
+                late = after(cut_ns, threads, words, begun)
+                gone.append(past(threads[~late], words[~late]))
+                rest = self._part(block, late)
             kept += rest
             begun.update(*(one.digest.threads for one in rest))
         return together(gone), kept
 
-    def _split(self, block: _Block, cut_ns: int, begun: set[int]) -> tuple[Past, list[_Block]]:
-        """The past of a block at a time, and a block of the rest, if there is one."""
-        threads, words = owners(block.runs), words_of(block.raw())
-        late = after(cut_ns, threads, words, begun)
-        early = past(threads[~late], words[~late])
-        if not late.any():
-            return early, []
-        runs, rest = runs_of(threads[late]), words[late]
-        block = _Block(
-            runs, rest.tobytes(), digest(runs, rest), block.arrived_ns, packed=self._packed
-        )
-        return early, [block]
+    def _until(self, blocks: list[_Block], until_ns: int) -> list[_Block]:
+        """Blocks of what came up to a time."""
+        over: set[int] = set()
+        kept = []
+        for block in blocks:
+            about = block.digest
+            if about.times and about.times[1] <= until_ns and over.isdisjoint(about.threads):
+                kept.append(block)
+                continue
+            threads, words = block.columns()
+            late = after(until_ns, threads, words, over)
+            over.update(np.unique(threads[late]).tolist())
+            kept += self._part(block, ~late)
+        return kept
+
+    def _part(self, block: _Block, these: Bool) -> list[_Block]:
+        """A block of some events of one; none if there are none."""
+        threads, words = block.columns()
+        if not these.any():
+            return []
+        runs, words = runs_of(threads[these]), words[these]
+        about = digest(runs, words)
+        return [_Block(runs, words.tobytes(), about, block.arrived_ns, packed=self._packed)]

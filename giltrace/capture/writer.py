@@ -111,6 +111,9 @@ class CaptureWriter:
         for start in range(0, len(view), _MAX_ROWS_BYTES):
             self._compressed(FrameType.SCHEDULING, bytes(view[start : start + _MAX_ROWS_BYTES]))
 
+    def complete(self, process: int, until_ns: int) -> None:
+        """Nothing: what comes next completes it, and comes into the same file."""
+
     def flush(self) -> None:
         """Hand everything over to the operating system, so that readers see it."""
         self._file.flush()

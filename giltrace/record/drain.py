@@ -89,6 +89,7 @@ class ProcessDrain:
         self._pending: list[bytes] = []
         self._runs: list[tuple[int, int]] = []
         self._flushed_ns = self._polled_ns = time.monotonic_ns()
+        self._complete_ns = 0
         self._pidfd = _open_pidfd(self.pid)
         facts: dict[str, Any] = json.loads(info)
         about = ProcessInfo(process=index, pid=self.pid, start_ns=self.start_ns, notes=[], **facts)
@@ -103,12 +104,16 @@ class ProcessDrain:
         """Take what is there; returns how many events that was."""
         if self.alive and self._has_ended():
             self.alive = False
-        taken = 0
+        started, taken = time.monotonic_ns(), 0
         while taken < self._reader.capacity:  # the rest has come meanwhile
             batch = self._take()
             taken += batch
             if batch < self._reader.batch:
+                # Each thread had its turn; those that had it late may have told more than others.
+                self._complete_ns = started
                 break
+        if not self._pending and self._complete_ns:
+            self._writer.complete(self.index, self._complete_ns)
         now = time.monotonic_ns()
         self.pause_s = self._pause(taken, now - self._polled_ns)
         self._polled_ns = now

@@ -14,7 +14,7 @@ from giltrace.capture.events import Kind
 from giltrace.capture.records import ProcessEnd, ProcessInfo, Record, SessionInfo, SourceText
 from giltrace.capture.window import Window
 from giltrace.errors import GiltraceError
-from giltrace.record.follow import Follower
+from giltrace.record.follow import Follower, Taken
 from giltrace.record.output import CaptureFile
 from giltrace.record.sampler import is_running
 from giltrace.record.triggers import Flight
@@ -60,6 +60,7 @@ class FlightRecorder:
         self._say = say
         self._numbers = itertools.count(1)
         self._reason = ""
+        self._ended_ns = 0  # what the reason is
         self._quiet_until_ns = 0
         self._asked = False
         self._failed = 0
@@ -81,11 +82,15 @@ class FlightRecorder:
         taken = follower.take(runs, events)
         if len(follower.open) > _MANY_OPEN:
             follower.forget_all_but(self._window.threads_of(process))
-        self._judge(taken.longest_wait_ns, taken.longest_hold_ns)
+        self._judge(taken)
 
     def scheduling(self, rows: bytes) -> None:
         """Take what the kernel did with threads."""
         self._window.scheduling(rows)
+
+    def complete(self, process: int, until_ns: int) -> None:
+        """Take note that of one process everything has come up to a time."""
+        self._window.complete(process, until_ns)
 
     def flush(self) -> None:
         """Nothing: who wants to see it has a capture written."""
@@ -98,19 +103,24 @@ class FlightRecorder:
         """Write a capture if there is a reason to.
 
         What is open counts when half of the window is full of it: before that, its end may come
-        and belongs into the capture. Never raises.
+        and belongs into the capture. What has ended counts when all has come that happened until
+        then. Never raises.
         """
         now = time.monotonic_ns()
         least = self._flight.span_ns // 2
         for kind, name in ((Kind.WAIT, "wait"), (Kind.ACQUIRE, "hold")):
             limit = getattr(self._flight.triggers, f"{name}_ns")
             open_ns = self._longest_open_ns(kind, now) if limit is not None else 0
-            if open_ns > max(least, limit or 0):
-                self._reason = self._reason or f"a {name} that goes on for {_ms(open_ns)}"
-        reason = "SIGUSR1" if self._asked else self._reason
-        self._reason = ""
-        if not reason or (now < self._quiet_until_ns and not self._asked):
+            if open_ns > max(least, limit or 0) and not self._reason:
+                self._reason, self._ended_ns = f"a {name} that goes on for {_ms(open_ns)}", 0
+        reason = self._reason if self._ended_ns <= self._window.complete_ns else ""
+        if self._asked:
+            reason = "SIGUSR1"
+        elif now < self._quiet_until_ns:
+            self._reason = reason = ""
+        if not reason:
             return
+        self._reason = ""
         self._asked = False
         self._quiet_until_ns = now + self._flight.cool_down_ns
         self._write(reason, sources())
@@ -126,20 +136,21 @@ class FlightRecorder:
         return writer.bytes_written
 
     def _save(self, writer: CaptureWriter, sources: Iterable[SourceText] = ()) -> None:
-        since_ns = time.monotonic_ns() - self._flight.span_ns
-        self._window.save(writer, since_ns=since_ns, sources=sources)
+        until_ns = self._window.complete_ns
+        since_ns = until_ns - self._flight.span_ns
+        self._window.save(writer, since_ns=since_ns, until_ns=until_ns, sources=sources)
 
     def _longest_open_ns(self, kind: Kind, now_ns: int) -> int:
         """For how long the oldest open WAIT or hold (ACQUIRE) of all has been so."""
         followers = self._followers.values()
         return max((one.longest_open_ns(kind, now_ns) for one in followers), default=0)
 
-    def _judge(self, wait_ns: int, hold_ns: int) -> None:
+    def _judge(self, taken: Taken) -> None:
         triggers = self._flight.triggers
-        if triggers.wait_ns is not None and wait_ns > triggers.wait_ns:
-            self._reason = f"a wait of {_ms(wait_ns)}"
-        elif triggers.hold_ns is not None and hold_ns > triggers.hold_ns:
-            self._reason = f"a hold of {_ms(hold_ns)}"
+        if triggers.wait_ns is not None and taken.wait.ns > triggers.wait_ns:
+            self._reason, self._ended_ns = f"a wait of {_ms(taken.wait.ns)}", taken.wait.end_ns
+        elif triggers.hold_ns is not None and taken.hold.ns > triggers.hold_ns:
+            self._reason, self._ended_ns = f"a hold of {_ms(taken.hold.ns)}", taken.hold.end_ns
 
     def _write(self, reason: str, sources: Iterable[SourceText]) -> None:
         try:

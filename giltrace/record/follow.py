@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -21,16 +21,19 @@ _FOLLOWED: Final = np.zeros(KIND_MASK + 1, np.bool_)
 _FOLLOWED[[Kind.ACQUIRE, Kind.RELEASE, Kind.WAIT]] = True
 
 
+class Span(NamedTuple):
+    """How long a hold or a wait took, and when it ended; 0 if there was none."""
+
+    ns: int = 0
+    end_ns: int = 0
+
+
 @dataclass(frozen=True)
 class Taken:
-    """What a block of events comes to.
+    """What a block of events comes to: the longest wait and hold of those that ended in it."""
 
-    Attributes:
-        longest_wait_ns, longest_hold_ns: of those that ended in it; 0 if none did.
-    """
-
-    longest_wait_ns: int
-    longest_hold_ns: int
+    wait: Span
+    hold: Span
 
 
 class Follower:
@@ -60,7 +63,7 @@ class Follower:
         took = ts[1:] - ts[:-1]
         held = same & (kind[1:] == Kind.RELEASE) & (kind[:-1] == Kind.ACQUIRE)
         waited = same & (kind[1:] == Kind.ACQUIRE) & (kind[:-1] == Kind.WAIT)
-        holds, waits = [_longest(took[held])], [_longest(took[waited])]
+        holds, waits = [_longest(took, ts, held)], [_longest(took, ts, waited)]
         first = np.flatnonzero(np.concatenate((np.ones(min(1, len(at)), np.bool_), ~same)))
         last = np.append(first[1:], len(at))[: len(first)] - 1
         for index in first.tolist():
@@ -68,7 +71,7 @@ class Follower:
                 spans = waits if before[1] & KIND_MASK == Kind.WAIT else holds
                 ends = Kind.ACQUIRE if spans is waits else Kind.RELEASE
                 if kind[index] == ends:
-                    spans.append(int(ts[index]) - before[0])
+                    spans.append(Span(int(ts[index]) - before[0], int(ts[index])))
         self._leave_open(thread[last], words[at[last]])
         return Taken(max(waits), max(holds))
 
@@ -89,5 +92,9 @@ class Follower:
                 self.open[number] = (ts, data)
 
 
-def _longest(spans: np.ndarray) -> int:
-    return int(spans.max()) if len(spans) else 0
+def _longest(took: np.ndarray, ts: np.ndarray, these: np.ndarray) -> Span:
+    at = np.flatnonzero(these)
+    if not len(at):
+        return Span()
+    longest = at[took[at].argmax()]
+    return Span(int(took[longest]), int(ts[longest + 1]))

@@ -28,5 +28,8 @@ class Sink(Protocol):
     def scheduling(self, rows: bytes, /) -> None:
         """Take what the kernel did with threads, as `CaptureWriter.scheduling` does."""
 
+    def complete(self, process: int, until_ns: int, /) -> None:
+        """Take note that of one process everything has come that happened up to a time."""
+
     def flush(self) -> None:
         """What was taken is whole for now."""

@@ -137,6 +137,28 @@ def test_a_signal_and_the_captures_that_are_kept(tmp_path: Path) -> None:
     assert read(tmp_path / "out-5.giltrace").session.options["trigger"] == "SIGUSR1"
 
 
+def test_in_the_middle_of_everything_nothing_is_missing(tmp_path: Path) -> None:
+    """Threads are drained one after the other, and still a capture ends at one time for all."""
+    story = [
+        "more = [threading.Thread(target=cycles) for _ in range(4)]",
+        "for thread in more: thread.start()",
+        "for number in range(1, 13):",
+        "    time.sleep(0.12)  # so that there is something new in each",
+        f"    os.kill(os.getppid(), {int(signal.SIGUSR1)})",
+        "    until(f'out-{number}.giltrace')",
+    ]
+    done = record(
+        tmp_path / "out.giltrace",
+        busy(tmp_path, *story),
+        options=("--ring", "1", "--trigger", "signal", "--keep", "12"),
+    )
+    assert done.returncode == 0, done.stderr
+    for number in range(1, 13):
+        trace = load(tmp_path / f"out-{number}.giltrace")
+        assert check(trace) == []
+        assert [note for note in trace.notes if "not on record" in note] == []
+
+
 def test_nothing_happened(tmp_path: Path) -> None:
     """A program without a reason to capture anything leaves no file."""
     done = record(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from hypothesis import given, settings
@@ -15,14 +15,22 @@ from giltrace.capture import CaptureWriter, read
 from giltrace.capture.events import Kind, pack_data
 from giltrace.capture.reader import Events
 from giltrace.capture.window import Window
-from giltrace.model import Cause, Trace, build, check
+from giltrace.model import Trace, build, check
 from giltrace.record.follow import Follower
 from tests.support.recording import ProcessRecording, Recording, Spot
 from tests.support.schedules import Schedule, schedule
 
 CHECKED = settings(derandomize=True, deadline=None, max_examples=60)
-Block: TypeAlias = tuple[list[tuple[int, int]], bytes]
 Poll: TypeAlias = tuple[int, Sequence[int]]
+
+
+class Block(NamedTuple):
+    """Events that come together, and until when all have come by then."""
+
+    runs: list[tuple[int, int]]
+    raw: bytes
+    complete_ns: int
+
 
 CHOICES = st.lists(st.integers(0, 1 << 16), min_size=30, max_size=90)
 # After how many events the threads are drained again, and how many more come until it is each
@@ -46,8 +54,8 @@ def drained(events: Events, polls: Sequence[Poll]) -> list[Block]:
             runs.append((thread, int(mine.sum())))
             taken.append(np.stack((events.ts[mine], events.data[mine]), axis=1))
             seen |= mine
-        if raw := b"".join(words.tobytes() for words in taken):
-            blocks.append((runs, raw))
+        raw = b"".join(words.tobytes() for words in taken)
+        blocks.append(Block(runs, raw, int(events.ts[:at].max(initial=0))))
     return blocks
 
 
@@ -58,54 +66,61 @@ def windowed(
     window = Window(span_ns, packed=packed)
     for record in process.records():
         window.write(record)
-    for runs, raw in blocks:
+    for runs, raw, complete_ns in blocks:
         window.events(0, runs, raw)
-    if (end := process.end()) is not None:
-        window.write(end)
+        window.complete(0, complete_ns)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "window.giltrace")
         with path.open("wb") as file:
             writer = CaptureWriter(file, Recording().session)
-            window.save(writer, since_ns=since_ns)
+            window.save(writer, since_ns=since_ns, until_ns=window.complete_ns)
         return build(read(path))
 
 
 def cut_of(blocks: list[Block], span_ns: int) -> int:
     """When the last of all events happened that are in blocks which have become too old."""
     newest, arrived = 0, []
-    for _, raw in blocks:
-        newest = max(newest, int(np.frombuffer(raw, "<u8")[::2].max()))
+    for _, raw, _ in blocks:
+        newest = max(newest, int(np.frombuffer(raw, "<u8")[::2].max(initial=0)))
         arrived.append(newest)
     return max((one for one in arrived if one < newest - span_ns), default=0)
 
 
-def since(trace: Trace, cut_ns: int) -> tuple[set[Any], set[Any]]:
-    """All holds and waits that go on after a time, as from then on.
+def between(trace: Trace, cut_ns: int, until_ns: int) -> tuple[set[Any], set[Any]]:
+    """All holds and waits of a stretch of time, as far as they are in it.
 
-    The cause of a hold is among it only if it began later: it may have been asked to end before.
+    The cause of a hold is among it only if all of that is: it may have been asked to end before.
     """
     holds, waits = trace.holds, trace.waits
     numbers = [gil.number for gil in trace.gils]
     tids = [thread.tid for thread in trace.threads]
     held = set()
-    for i in np.flatnonzero(holds.end > cut_ns).tolist():
-        start, cause = int(holds.start[i]), Cause(int(holds.cause[i]))
+    for i in np.flatnonzero((holds.end > cut_ns) & (holds.start < until_ns)).tolist():
+        start, end = int(holds.start[i]), int(holds.end[i])
         who = (numbers[holds.gil[i]], int(holds.tenure[i]), tids[holds.thread[i]])
-        when = (max(start, cut_ns), int(holds.end[i]))
-        held.add((*who, *when, cause if start > cut_ns else None))
+        whole = cut_ns < start and end < until_ns
+        held.add(
+            (*who, max(start, cut_ns), min(end, until_ns), int(holds.cause[i]) if whole else None)
+        )
     waited = {
-        (tids[waits.thread[i]], max(int(waits.start[i]), cut_ns), int(waits.end[i]))
-        for i in np.flatnonzero(waits.end > cut_ns).tolist()
+        (
+            tids[waits.thread[i]],
+            max(int(waits.start[i]), cut_ns),
+            min(int(waits.end[i]), until_ns),
+        )
+        for i in np.flatnonzero((waits.end > cut_ns) & (waits.start < until_ns)).tolist()
     }
     return held, waited
 
 
 def scheduled(recording: Recording, choices: list[int], *, threads: int, gils: int) -> Schedule:
-    """A schedule of which nothing happens at the time 0."""
+    """A schedule of which no two things happen at the same time, and nothing at 0."""
     made = schedule(recording, choices, threads=threads, gils=gils)
     process = made.process
-    process.events = [(thread, ts + 1, data) for thread, ts, data in process.events]
-    process.end_ns = (process.end_ns or 0) + 1
+    process.events = [
+        (thread, ts + i, data) for i, (thread, ts, data) in enumerate(process.events, 1)
+    ]
+    process.end_ns = (process.end_ns or 0) + len(process.events) + 1
     return made
 
 
@@ -115,21 +130,22 @@ def scheduled(recording: Recording, choices: list[int], *, threads: int, gils: i
     threads=st.integers(2, 4),
     gils=st.integers(1, 2),
     polls=POLLS,
-    shares=st.tuples(st.integers(0, 120), st.just(0) | st.integers(0, 120)),
+    shares=st.tuples(st.integers(0, 120), st.just(0) | st.integers(0, 120), st.integers(1, 12)),
 )
-def test_any_beginning_is_sound(
-    choices: list[int], threads: int, gils: int, polls: list[Poll], shares: tuple[int, int]
+def test_any_stretch_is_sound(
+    choices: list[int], threads: int, gils: int, polls: list[Poll], shares: tuple[int, int, int]
 ) -> None:
-    """From its beginning on, a capture has all that happened, and nothing has to be mended."""
+    """A capture has all that happened between its ends, and nothing has to be mended."""
     recording = Recording()
     process = scheduled(recording, choices, threads=threads, gils=gils).process
     events = process.columns()
-    blocks = drained(events, polls)
-    span_ns, since_ns = (int(events.ts.max()) * share // 100 for share in shares)
+    blocks = drained(events, polls)[: shares[2]]
+    span_ns, since_ns = (int(events.ts.max()) * share // 100 for share in shares[:2])
     trace = windowed(process, blocks, span_ns, since_ns=since_ns, packed=bool(gils % 2))
     assert check(trace) == []
-    cut_ns = max(cut_of(blocks, span_ns), since_ns)
-    assert since(trace, cut_ns) == since(build(recording.capture()), cut_ns)
+    cut_ns, until_ns = max(cut_of(blocks, span_ns), since_ns), blocks[-1].complete_ns
+    whole = build(recording.capture())
+    assert between(trace, cut_ns, until_ns) == between(whole, cut_ns, until_ns)
     assert [note for note in trace.notes if "No GIL event" not in note] == []
 
 
@@ -146,14 +162,16 @@ def test_what_is_longest_does_not_depend_on_blocks(
     made = schedule(Recording(), choices, threads=threads, gils=1)
     events = made.process.columns()
     whole, pieces = Follower(), Follower()
-    (block,) = drained(events, []) or [([], b"")]
-    once = whole.take(*block)
-    taken = [pieces.take(*piece) for piece in drained(events, polls)]
-    assert once.longest_wait_ns == max((one.longest_wait_ns for one in taken), default=0)
-    assert once.longest_hold_ns == max((one.longest_hold_ns for one in taken), default=0)
+    (block,) = drained(events, [])
+    once = whole.take(block.runs, block.raw)
+    taken = [pieces.take(runs, raw) for runs, raw, _ in drained(events, polls)]
+    assert once.wait.ns == max((one.wait.ns for one in taken), default=0)
+    assert once.hold.ns == max((one.hold.ns for one in taken), default=0)
+    for one in (once.wait, once.hold):
+        assert one.end_ns in events.ts or one.end_ns == 0
     assert pieces.open == whole.open
     held = [hold.end - hold.start for hold in made.holds if hold.end in set(events.ts.tolist())]
-    assert once.longest_hold_ns <= max(held, default=0)
+    assert once.hold.ns <= max(held, default=0)
 
 
 @CHECKED
