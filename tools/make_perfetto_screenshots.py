@@ -40,8 +40,8 @@ def main() -> int:
     IMAGES.mkdir(exist_ok=True)
     start, end = message(trace)
     shots = {
-        "convoy.png": server.url,
-        "stall.png": f"{server.url}&visStart={start}&visEnd={end}",
+        "convoy.png": server.ui_url,
+        "stall.png": f"{server.ui_url}&visStart={start}&visEnd={end}",
     }
     total = 0
     with browser() as chromium:

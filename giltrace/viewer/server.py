@@ -98,10 +98,14 @@ class Server(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """What the user's browser is to open."""
+        """What the user's browser is to open; short, since a user may have to."""
         base = f"{self.origin}/{self.token}/"
-        if self.show.ui is None:
-            return base
+        return base if self.show.ui is None else f"{base}open"
+
+    @property
+    def ui_url(self) -> str:
+        """Where that leads: to the bundled UI, told what to load and what to do with it."""
+        base = f"{self.origin}/{self.token}/"
         return f"{base}#{fragment(startup_commands(), f'{base}trace')}"
 
     def run(self) -> None:
@@ -147,7 +151,11 @@ class Handler(BaseHTTPRequestHandler):
             return
         answers: dict[str, Callable[[], None]] = {"": self._page, "trace": self._trace}
         if self.server.show.ui is not None:
-            answers |= {"alive": self._alive, "alive.js": self._alive_script}
+            answers |= {
+                "open": self._open,
+                "alive": self._alive,
+                "alive.js": self._alive_script,
+            }
         answers.get(path, lambda: self._file(path))()
 
     def do_POST(self) -> None:
@@ -193,6 +201,13 @@ class Handler(BaseHTTPRequestHandler):
             page = page.replace(name, text)
         policy = _ONLINE_PAGE.replace("@NONCE@", self.server.nonce)
         self._send(page.encode(), "text/html; charset=utf-8", policy)
+
+    def _open(self) -> None:
+        self.send_response(HTTPStatus.FOUND)
+        self.send_header("Location", self.server.ui_url)
+        self.send_header("Cache-Control", "no-store")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
 
     def _trace(self) -> None:
         self._send(self.server.show.data, "application/octet-stream")

@@ -73,6 +73,19 @@ def test_the_page_the_trace_and_the_files(ui: Path) -> None:
         assert "connect-src 'self'" in headers["Content-Security-Policy"]
 
 
+def test_the_address_is_short_and_leads_to_the_ui(ui: Path) -> None:
+    """What a user may have to copy fits a line; what the UI is told comes behind it."""
+    with running(Show(b"trace", "t", ui)) as server:
+        assert len(server.url) < 80
+        status, headers, body = ask(server, server.url.removeprefix(server.origin))
+        assert (status, body) == (302, b"")
+        page, _, told = headers["Location"].partition("#")
+        assert page == f"{server.origin}/{server.token}/" and "startupCommands" in told
+    with running(Show(b"trace", "t", None)) as server:
+        assert ask(server, f"/{server.token}/open")[0] == 404
+        assert ask(server, server.url.removeprefix(server.origin))[0] == 200
+
+
 @pytest.mark.parametrize(
     "path",
     [
