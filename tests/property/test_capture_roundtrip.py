@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from giltrace.capture import CaptureWriter, read
+from giltrace.capture.events import GIL_MASK
 from giltrace.capture.records import (
     CallInfo,
     CodeInfo,
@@ -29,6 +30,7 @@ from giltrace.capture.records import (
 )
 
 INDEX = st.integers(0, (1 << 32) - 1)
+GIL = st.integers(0, GIL_MASK)
 INT = st.integers(-(1 << 63), (1 << 63) - 1)
 # All code points, lone surrogates included: text from a target can hold anything.
 TEXT = st.text(st.characters(exclude_categories=[]))
@@ -51,12 +53,12 @@ RECORDS: st.SearchStrategy[Record] = st.one_of(
     ),
     st.builds(ThreadInfo, INDEX, INDEX, INT, INT, TEXT),
     st.builds(ThreadName, INDEX, INDEX, INT, TEXT),
-    st.builds(GilInfo, INDEX, INDEX, INT, INT),
+    st.builds(GilInfo, INDEX, GIL, INT, INT),
     st.builds(CodeInfo, INDEX, INDEX, INDEX, TEXT, TEXT, st.binary()),
     st.builds(Sample, INDEX, INT, INT, INT, INT, INT, INT, INT, ROWS),
     st.builds(ProcessEnd, INDEX, INT, INT, TEXT),
     st.builds(End, INT, st.none() | INT, st.none() | INT, TEXT),
-    st.builds(SwitchInterval, INDEX, INDEX, INT, INT),
+    st.builds(SwitchInterval, INDEX, GIL, INT, INT),
     st.builds(CallInfo, INDEX, INDEX, TEXT),
     st.builds(SourceText, TEXT, INDEX, TEXT),
     st.builds(Descriptor, INDEX, INDEX, INT, TEXT),
