@@ -24,7 +24,9 @@ class Recorded:
     def __exit__(self, *exc):
         _core.stop()
         calls.unwatch()
-        self.events = decode(*self.reader.drain())
+        self.events = []
+        while batch := decode(*self.reader.drain()):
+            self.events += batch
         rows = self.reader.codes()
         self.names = {row[1]: row[4].decode() for row in rows if row[0]}
         self.codes = {row[1]: row[4].decode() for row in rows if not row[0]}
