@@ -7,8 +7,12 @@ BUILD  := build
 DEMO   := $(BUILD)/demo
 C_CODE := $(wildcard giltrace/_core/*.c giltrace/_core/*.h)
 
-# Extra arguments for pytest: make test ARGS='-k reader -x'
+# Arguments for pytest, to run some of the tests: make test ARGS='-k reader -x'
 ARGS ?=
+
+# By a path in a .pth file: the finder that setuptools installs otherwise takes as long to import as
+# all the rest of a Python's start, and the tests start some thousand.
+PLAIN := --config-settings editable_mode=compat
 
 # A different PYTHON than the one the environment was made with makes it anew.
 IDENTITY := import sys; print(sys.base_prefix, *sys.version_info[:3])
@@ -37,7 +41,7 @@ $(STAMP): pyproject.toml setup.py giltrace/_version.py $(C_CODE) $(STALE)
 	@if [ -z '$(STALE)' ] && tools/find-python $(BIN)/python >/dev/null 2>&1; then :; else \
 		python=$$(tools/find-python $(PYTHON)) || exit 1; \
 		echo "making $(VENV) with $$python"; "$$python" -m venv --clear $(VENV); fi
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' $(PLAIN)
 	@touch $@
 
 demo: $(STAMP) ## record a server beside a CPU-bound thread, explain it, export it for Perfetto
@@ -47,8 +51,19 @@ demo: $(STAMP) ## record a server beside a CPU-bound thread, explain it, export 
 	$(BIN)/giltrace export $(DEMO)/blocking.giltrace -f perfetto -o $(DEMO)/blocking.pftrace --force
 	@echo 'Open $(DEMO)/blocking.pftrace at https://ui.perfetto.dev (it stays in your browser).'
 
+# These look at no times and may run beside each other, the longest ones first; the rest wants the
+# machine for itself.
+BESIDE := $(addprefix tests/,$(patsubst %,integration/test_%.py,bench environments browser html_report) \
+	integration/viewer integration/scenarios integration/export unit property golden)
+COMPANY := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: $(STAMP) ## run the tests
+ifneq ($(ARGS),)
 	$(BIN)/python -m pytest $(ARGS)
+else
+	$(BIN)/python -m pytest $(COMPANY) $(BESIDE); beside=$$?; \
+	$(BIN)/python -m pytest $(BESIDE:%=--ignore=%) && exit $$beside
+endif
 
 lint: $(STAMP) ## check formatting, style, types, import layers and C warnings
 	$(BIN)/ruff format --check
