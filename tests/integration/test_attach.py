@@ -317,7 +317,7 @@ def test_root_records_another_users_process(tmp_path: Path) -> None:
     code += "; print('giltrace' in sys.modules)"
     try:
         process = subprocess.Popen(
-            [getattr(sys, "_base_executable", sys.executable), "-I", "-c", code],
+            [getattr(sys, "_base_executable", sys.executable), "-I", "-X", "gil=1", "-c", code],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

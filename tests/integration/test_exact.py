@@ -17,7 +17,7 @@ from tests.support.python import environment
 TARGET = """
 import json, os, socket, sys, threading, time
 from giltrace import _core
-from tests.support.events import decode
+from tests.support.events import drained
 
 def serve(conn):
     while data := conn.recv(64):
@@ -46,7 +46,7 @@ done = True
 spinner.join()
 _core.stop()
 tids = {slot: tid for slot, _, tid, _, _ in reader.threads()}
-events = [(tids[e.slot], e.ts, e.kind, e.flags) for e in decode(*reader.drain())]
+events = [(tids[e.slot], e.ts, e.kind, e.flags) for e in drained(reader)]
 assert reader.totals()["lost_events"] == 0
 with open(sys.argv[2], "w") as file: json.dump(events, file)
 print("done", flush=True)

@@ -12,7 +12,7 @@ PRELUDE = """
 import ctypes, os, sys, threading, time
 from collections import Counter
 from giltrace import _core
-from tests.support.events import decode
+from tests.support.events import drained
 
 path = sys.argv[1]
 cycle = ctypes.CDLL(None).getppid  # ctypes lets the GIL go around each call: one cycle, no more
@@ -23,7 +23,7 @@ def start(**options):
 
 def take(reader):
     # How often the CPU clock is read depends on how long things take.
-    return [event for event in decode(*reader.drain()) if event.kind != "cpu"]
+    return [event for event in drained(reader) if event.kind != "cpu"]
 
 def names(reader):
     return [name.decode("utf-8", "replace") for _, _, _, _, name in reader.threads()]
@@ -256,7 +256,7 @@ for _ in range(N):
     cycle()
 most_cpu = (time.monotonic_ns() - began) // 200_000 + 2
 _core.stop()
-events = decode(*reader.drain())
+events = drained(reader)
 assert len(events) == 16 * _core.CHUNK_EVENTS
 written = len(events) + reader.totals()["lost_events"]
 assert 0 < written - 2 * (N + 1) <= most_cpu

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from giltrace._core import ArenaReader
 
 KINDS = {
     1: "acquire",
@@ -35,6 +38,14 @@ class Event(NamedTuple):
 def decode(runs: list[tuple[int, int]], raw: bytes) -> list[Event]:
     """Events of a drain, run by run."""
     return list(_decode(runs, raw))
+
+
+def drained(reader: ArenaReader) -> list[Event]:
+    """Events of as many drains as it takes."""
+    events: list[Event] = []
+    while batch := decode(*reader.drain()):
+        events += batch
+    return events
 
 
 def _decode(runs: list[tuple[int, int]], raw: bytes) -> Iterator[Event]:

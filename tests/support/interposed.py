@@ -10,7 +10,7 @@ PRELUDE = """
 import os, socket, sys, threading, time
 from giltrace import _core
 from giltrace.runtime import calls
-from tests.support.events import decode
+from tests.support.events import drained
 
 path = sys.argv[1]
 
@@ -24,9 +24,7 @@ class Recorded:
     def __exit__(self, *exc):
         _core.stop()
         calls.unwatch()
-        self.events = []
-        while batch := decode(*self.reader.drain()):
-            self.events += batch
+        self.events = drained(self.reader)
         rows = self.reader.codes()
         self.names = {row[1]: row[4].decode() for row in rows if row[0]}
         self.codes = {row[1]: row[4].decode() for row in rows if not row[0]}

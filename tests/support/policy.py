@@ -17,7 +17,7 @@ import ctypes, os, sys, threading, time
 from collections import defaultdict
 import giltrace
 from giltrace import _core
-from tests.support.events import decode
+from tests.support.events import drained
 
 path = sys.argv[1]
 cycle = ctypes.CDLL(None).getppid  # ctypes lets the GIL go around each call: one cycle, no more
@@ -47,7 +47,7 @@ class Recorded:
         _core.stop()
         os.unlink(path)
         self.tids = {row[0]: row[2] for row in self.reader.threads()}
-        events = [e for e in decode(*self.reader.drain()) if e.kind != "cpu"]
+        events = [e for e in drained(self.reader) if e.kind != "cpu"]
         self.events = sorted(events, key=lambda e: e.ts)
         assert self.reader.totals()["lost_events"] == 0
     def held(self):

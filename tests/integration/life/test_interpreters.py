@@ -48,8 +48,8 @@ for other in others:
 # They come and go while others work; memory of those that went is used again.
 stop = False
 def spin(_):
-    while not stop:
-        cycle()
+    while not stop: # not all the time: a free-threaded build takes ten seconds for the rest then
+        cycle(); time.sleep(0.0001)
 spinner = threading.Thread(target=spin, args=(0,)); spinner.start()
 def churn(_):
     for _ in range(4):
