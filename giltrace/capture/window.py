@@ -312,7 +312,7 @@ class Window:
         """
         now = self._now()
         self._forget(now)
-        until = max((now if until_ns is None else until_ns), self._cut_ns)
+        until = max((now if until_ns is None else until_ns), self._cut_ns, since_ns)
         for process in self._processes.values():
             self._save(process, max(process.cut_ns, since_ns), until, sink)
         for rows in self._scheduling:
