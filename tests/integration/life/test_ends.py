@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-import sysconfig
 from pathlib import Path
 from typing import TypeAlias
 
@@ -163,10 +162,11 @@ def test_whatever_the_end_was_the_capture_is_whole(outcomes: tuple[Ends, Ends, T
 # CPython 3.11 to 3.13 end such threads by pthread_exit() from inside take_gil(); from 3.14 on they
 # hang. Either way their last wait has no acquire.
 @pytest.mark.skipif(sys.version_info >= (3, 14), reason="there they hang instead of dying")
-def test_threads_that_die_while_they_wait(tmp_path: Path) -> None:
+@pytest.mark.parametrize("end", ["pass", "atexit.register(os._exit, 0)"], ids=["final", "sudden"])
+def test_threads_that_die_while_they_wait(tmp_path: Path, end: str) -> None:
     """Their open waits are closed at the end of what is known, and nobody is made a holder."""
-    code = """
-import atexit, ctypes, sys, threading, time
+    code = f"""
+import atexit, ctypes, os, sys, threading, time
 sys.setswitchinterval(60)
 started = threading.Barrier(9)
 def work():
@@ -176,13 +176,14 @@ def work():
 for _ in range(8):
     threading.Thread(target=work, daemon=True).start()
 started.wait()
-# Hold the GIL while they wake up, then end without letting go before finalization does.
+# Hold the GIL while they wake up, then end without letting go, or as finalization does.
 # This usleep() keeps it, and leaves the core to them.
 usleep = ctypes.PyDLL(None).usleep
+{end}
 atexit.register(usleep, 500_000)
 """
     trace = both(tmp_path, code)
     open_waits = trace.waits.hold < 0
-    # A free-threaded build stops the world first: each gets the GIL once more, to find that out.
-    assert open_waits.any() or sysconfig.get_config_var("Py_GIL_DISABLED")
+    # Finalization lets the GIL go while it writes and frees: some or all may get it, to end then.
+    assert open_waits.any() or end == "pass"
     assert (trace.waits.end[open_waits] <= trace.end_ns).all()
