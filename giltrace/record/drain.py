@@ -89,7 +89,6 @@ class ProcessDrain:
         self._pending: list[bytes] = []
         self._runs: list[tuple[int, int]] = []
         self._flushed_ns = self._polled_ns = time.monotonic_ns()
-        self._complete_ns = 0
         self._pidfd = _open_pidfd(self.pid)
         facts: dict[str, Any] = json.loads(info)
         about = ProcessInfo(process=index, pid=self.pid, start_ns=self.start_ns, notes=[], **facts)
@@ -109,11 +108,12 @@ class ProcessDrain:
             batch = self._take()
             taken += batch
             if batch < self._reader.batch:
-                # Each thread had its turn; those that had it late may have told more than others.
-                self._complete_ns = started
                 break
-        if not self._pending and self._complete_ns:
-            self._writer.complete(self.index, self._complete_ns)
+        # Each thread had its turn; those that had it late may have told more than others. Where
+        # more comes than there is room for nothing is ever complete, and this is as good as it
+        # gets: who waits for it waits no longer.
+        if not self._pending:
+            self._writer.complete(self.index, started)
         now = time.monotonic_ns()
         self.pause_s = self._pause(taken, now - self._polled_ns)
         self._polled_ns = now
